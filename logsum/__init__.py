@@ -1,0 +1,1 @@
+"""The reports: what was transferred over any period, from the logs."""

@@ -1,0 +1,1 @@
+"""The archive side of the line: verify each arrival and file it where it belongs."""
