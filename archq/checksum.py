@@ -1,0 +1,115 @@
+"""Checksums: their algorithms, and the one loop that copies and sums at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archq.errors import ConfigurationError, MalformedError, TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    class Hasher(Protocol):
+        """What every algorithm's state can do."""
+
+        def update(self, data: bytes | memoryview, /) -> object:
+            """Take in more data."""
+
+        def hexdigest(self) -> str:
+            """Return the digest of all data so far, in lower-case hexadecimal digits."""
+
+
+DEFAULT_ALGORITHM = "sha256"
+
+_DIGEST_LENGTHS = {"sha256": 64, "sha512": 128, "md5": 32, "blake3": 64}  # hexadecimal digits
+_CHUNK = 1 << 20  # bytes: large enough to amortise system calls, small enough to stay in the cache
+_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
+
+
+class UnknownAlgorithmError(TemporaryError):
+    """A checksum by an algorithm this version does not know; a newer one may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """An algorithm's name and a digest in lower-case hexadecimal digits, written ``sha256:9f86…``."""
+
+    algorithm: str
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.digest}"
+
+
+def parse_checksum(text: str) -> Checksum:
+    """Return the checksum in ``text``; raise UnknownAlgorithmError or MalformedError."""
+    algorithm, colon, digest = text.partition(":")
+    if not colon:
+        raise MalformedError(f"not a checksum such as sha256:9f86…: {text[:80]!r}")
+    if algorithm not in _DIGEST_LENGTHS:
+        raise UnknownAlgorithmError(f"unknown checksum algorithm {algorithm[:40]!r}: a newer archq may know it")
+    if len(digest) != _DIGEST_LENGTHS[algorithm] or not _HEX.fullmatch(digest):
+        raise MalformedError(f"not a digest of {algorithm}: {digest[:80]!r}")
+    return Checksum(algorithm, digest)
+
+
+def checked_algorithm(text: str) -> str:
+    """Return ``text`` if it names an algorithm that works here, else raise ConfigurationError."""
+    if text not in _DIGEST_LENGTHS:
+        raise ConfigurationError(f"unknown checksum algorithm {text!r}: use one of {', '.join(_DIGEST_LENGTHS)}")
+    new_hasher(text)
+    return text
+
+
+def new_hasher(algorithm: str) -> Hasher:
+    """Return an empty state of ``algorithm``; raise ConfigurationError where its library is not installed."""
+    if algorithm != "blake3":
+        # Not for security against collisions: md5 is offered for archives that already use it.
+        return hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        from blake3 import blake3
+    except ImportError as error:
+        raise ConfigurationError("the checksum blake3 needs its library: pip install 'archq[blake3]'") from error
+    state: Hasher = blake3()
+    return state
+
+
+def copy_and_sum(source: int, target: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[int, Checksum]:
+    """Copy one open file to another, from where each stands to the source's end; return the size in bytes and checksum.
+
+    Raise OSError as read(2) and write(2) do.
+    """
+    return _summed(source, algorithm, lambda chunk: write_all(target, chunk))
+
+
+def sum_file(source: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[int, Checksum]:
+    """Return size and checksum of an open file, from where it stands to its end."""
+    return _summed(source, algorithm, lambda _chunk: None)
+
+
+def write_all(target: int, data: bytes | memoryview) -> None:
+    """Write all of ``data``: a short write is normal, at a signal or a file-size limit, and not an error."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(target, rest) :]
+
+
+def _summed(source: int, algorithm: str, use: Callable[[memoryview], None]) -> tuple[int, Checksum]:
+    hasher, size = new_hasher(algorithm), 0
+    for chunk in _chunks(source):
+        hasher.update(chunk)
+        use(chunk)
+        size += len(chunk)
+    return size, Checksum(algorithm, hasher.hexdigest())
+
+
+def _chunks(source: int) -> Iterator[memoryview]:
+    """Yield the file's content in one buffer that is used again and again, so memory does not grow with size."""
+    buffer = memoryview(bytearray(_CHUNK))
+    while count := os.readv(source, [buffer]):
+        yield buffer[:count]

@@ -1,0 +1,377 @@
+"""archq.toml as frozen values: the one place that knows its keys, their forms and their defaults.
+
+Each program is strict about its own sections and does not look at the others, so that a typing error in a queue never
+stops a sweeper.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from archq.checksum import DEFAULT_ALGORITHM, checked_algorithm
+from archq.errors import ConfigurationError, UsageError, from_os_error
+from archq.names import UNDEFINED_INSTRUMENT, checked_instrument
+from archq.quantities import parse_duration, parse_rate, parse_size
+
+SYSTEM_FILE = "/etc/archq/archq.toml"
+DAY = 86_400.0  # seconds
+
+ACCOUNTS = ("auto", "full", "upload-only")
+SPOOL_MODES = ("copy", "link")
+
+# The list the original came with; -n adds to it and +n replaces it.
+IGNORED_INSTRUMENTS = ("minicam", "megacam", "hectospec", "hectochelle", "fast", "ircam", "afoe", "4shooter")
+
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """``[queue.NAME]``: a named destination.  Times are in seconds, rates in bytes a second."""
+
+    name: str
+    url: str
+    instrument: str = UNDEFINED_INSTRUMENT
+    instruments: tuple[str, ...] = ()  # what it takes; empty: anything
+    maxftp: float = 600.0  # 0: no limit
+    idle: float = 60.0
+    connections: int = 4
+    rate_limit: int | None = None
+    account: str = "auto"
+    password_file: str | None = None
+    password_command: str | None = None
+    netrc: bool = False
+    key: str | None = None
+    known_hosts: str | None = None
+    checksum: str = DEFAULT_ALGORITHM
+    sign_key: str | None = None
+    spool_mode: str = "copy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentSettings:
+    """``[instrument.NAME]``: an archive.  ``rollover`` is in seconds after midnight."""
+
+    name: str
+    directory: str | None = None
+    logs: str | None = None
+    aliases: tuple[str, ...] = ()
+    zone: str = "UTC"
+    rollover: int = 0
+    dated: str = "%Y.%m%d"
+    mode: int = 0o444
+    owner: str | None = None
+    group: str | None = None
+    require_signature: tuple[str, ...] = ()
+    on_filed: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweeperSettings:
+    """``[sweeper]``.  Times are in seconds."""
+
+    incoming: str | None = None
+    work: str | None = None
+    rejected: str | None = None
+    any_directory: str | None = None
+    ignore: tuple[str, ...] = IGNORED_INSTRUMENTS
+    stale: float = DAY
+    remind: float = DAY / 4
+    max_skew: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsumSettings:
+    """``[logsum]``.  Bins are upper bounds in MB/s; none means chosen from the data."""
+
+    ftp_log: str | None = None
+    ftp_log_zone: str | None = None
+    bins: tuple[float, ...] | None = (1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the configuration file says, the defaults where it says nothing.  Times are in seconds, sizes in bytes."""
+
+    path: str | None = None  # of the file itself; None: there is none
+    default: str | None = None
+    spool: str = ""
+    autostart: bool = True
+    keep: float = 7 * DAY
+    history: float = 30 * DAY
+    reserve: int = 0
+    queues: Mapping[str, QueueSettings] = field(default_factory=dict)
+    instruments: Mapping[str, InstrumentSettings] = field(default_factory=dict)
+    sweeper: SweeperSettings = field(default_factory=SweeperSettings)
+    logsum: LogsumSettings = field(default_factory=LogsumSettings)
+    lp_system: str | None = None
+
+    def instrument_named(self, name: str) -> InstrumentSettings | None:
+        """Return the instrument that has ``name`` as its name or as an alias."""
+        if name in self.instruments:
+            return self.instruments[name]
+        return next((one for one in self.instruments.values() if name in one.aliases), None)
+
+
+def load(*parts: str, environment: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration; of its sections only ``parts`` (archq, instrument, sweeper, logsum) are looked at.
+
+    Raise ConfigurationError for a file that cannot be read, an unknown key or a value of the wrong form.
+    """
+    path = find(environment)
+    document = _read(path) if path else {}
+    reader = _Reader(path or "")
+    values: dict[str, Any] = {"path": path, "spool": _default_spool(environment)}
+    for part in parts:
+        values |= _PARTS[part](reader, document)
+    return Config(**values)
+
+
+def find(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the path of the configuration file, None where there is none."""
+    if path := environment.get("ARCHQ_CONFIG"):
+        return path
+    return next((path for path in (_user_file(environment), SYSTEM_FILE) if os.path.exists(path)), None)
+
+
+def places(environment: Mapping[str, str] = os.environ) -> str:
+    """Return where a configuration is looked for, as a sentence's part."""
+    return f"$ARCHQ_CONFIG, {_user_file(environment)} or {SYSTEM_FILE}"
+
+
+def _user_file(environment: Mapping[str, str]) -> str:
+    home = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return os.path.join(home, "archq", "archq.toml")
+
+
+def _default_spool(environment: Mapping[str, str]) -> str:
+    return os.path.join(environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "archq")
+
+
+def _read(path: str) -> dict[str, Any]:
+    import tomllib  # 4 ms, so only where there is a file
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(str(from_os_error(error, f"read the configuration {path}"))) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"not a text: {value!r}")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"not true or false: {value!r}")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"not a number from 1 on: {value!r}")
+    return value
+
+
+def _path(value: object) -> str:
+    path = os.path.expanduser(_text(value))
+    if not os.path.isabs(path):
+        raise ConfigurationError(f"not an absolute path: {value!r}")
+    return path
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ConfigurationError(f"not a list of texts: {value!r}")
+    return tuple(_text(item) for item in value)
+
+
+def _instrument(value: object) -> str:
+    return checked_instrument(_text(value))
+
+
+def _instruments(value: object) -> tuple[str, ...]:
+    return tuple(checked_instrument(name) for name in _texts(value))
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if value not in choices:
+            raise ConfigurationError(f"not one of {', '.join(choices)}: {value!r}")
+        return str(value)
+
+    return convert
+
+
+def _mode(value: object) -> int:
+    if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value, re.ASCII):
+        raise ConfigurationError(f'not a file mode such as "0444": {value!r}')
+    return int(value, 8)
+
+
+def _clock(value: object) -> int:
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", _text(value), re.ASCII)
+    if not match:
+        raise ConfigurationError(f'not a time of day such as "12:00": {value!r}')
+    return int(match[1]) * 3600 + int(match[2]) * 60
+
+
+def _bins(value: object) -> tuple[float, ...] | None:
+    if value == "auto":
+        return None
+    numbers = value if isinstance(value, list) and value else [-1]
+    if not all(isinstance(number, int | float) and number > 0 for number in numbers) or sorted(set(numbers)) != numbers:
+        raise ConfigurationError(f'neither "auto" nor rising rates in MB/s such as [1, 2, 4, 8]: {value!r}')
+    return tuple(float(number) for number in numbers)
+
+
+def _algorithm(value: object) -> str:
+    return checked_algorithm(_text(value))
+
+
+Converters = Mapping[str, Callable[[object], object]]
+
+TOP_KEYS: Converters = {
+    "default": _text,
+    "spool": _path,
+    "autostart": _flag,
+    "keep": parse_duration,
+    "history": parse_duration,
+    "reserve": parse_size,
+}
+QUEUE_KEYS: Converters = {
+    "url": _text,
+    "instrument": _instrument,
+    "instruments": _instruments,
+    "maxftp": parse_duration,
+    "idle": parse_duration,
+    "connections": _count,
+    "rate_limit": parse_rate,
+    "account": _one_of(*ACCOUNTS),
+    "password_file": _path,
+    "password_command": _text,
+    "netrc": _flag,
+    "key": _path,
+    "known_hosts": _path,
+    "checksum": _algorithm,
+    "sign_key": _text,
+    "spool_mode": _one_of(*SPOOL_MODES),
+}
+INSTRUMENT_KEYS: Converters = {
+    "directory": _path,
+    "logs": _path,
+    "aliases": _instruments,
+    "zone": _text,
+    "rollover": _clock,
+    "dated": _text,
+    "mode": _mode,
+    "owner": _text,
+    "group": _text,
+    "require_signature": _texts,
+    "on_filed": _text,
+}
+SWEEPER_KEYS: Converters = {
+    "incoming": _path,
+    "work": _path,
+    "rejected": _path,
+    "any_directory": _path,
+    "ignore": _instruments,
+    "stale": parse_duration,
+    "remind": parse_duration,
+    "max_skew": parse_duration,
+}
+LOGSUM_KEYS: Converters = {"ftp_log": _path, "ftp_log_zone": _text, "bins": _bins}
+LP_KEYS: Converters = {"system": _path}
+SECTIONS = ("queue", "instrument", "sweeper", "logsum", "lp")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Turns the tables of one file into values; its errors name the file and the place in it."""
+
+    path: str
+
+    def values(self, table: object, keys: Converters, where: str, *, also: tuple[str, ...] = ()) -> dict[str, Any]:
+        values = {}
+        for key, value in self.table(table, where).items():
+            self.refuse_unknown(key, (*keys, *also), where)
+            if key in keys:
+                values[key] = self.value(value, keys[key], f"{where}{key}")
+        return values
+
+    def table(self, table: object, where: str) -> dict[str, Any]:
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"{self.path}: {where.strip() or 'it'} is not a table: {table!r}")
+        return table
+
+    def value(self, value: object, convert: Callable[[object], object], where: str) -> object:
+        try:
+            return convert(value)
+        except (ConfigurationError, UsageError) as error:
+            raise ConfigurationError(f"{self.path}: {where}: {error}") from error
+
+    def refuse_unknown(self, key: str, keys: tuple[str, ...], where: str) -> None:
+        if key in keys:
+            return
+        near = difflib.get_close_matches(key, keys, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(keys)}"
+        raise ConfigurationError(f"{self.path}: {where}{key}: unknown key; {advice}")
+
+
+def _archq_part(reader: _Reader, document: dict[str, Any]) -> dict[str, Any]:
+    values = reader.values(document, TOP_KEYS, "", also=SECTIONS)
+    values["queues"] = {
+        name: _queue(reader, name, table) for name, table in reader.table(document.get("queue", {}), "[queue] ").items()
+    }
+    if (default := values.get("default")) and default not in values["queues"]:
+        raise ConfigurationError(f"{reader.path}: default: there is no [queue.{default}]")
+    if "lp" in document:
+        values["lp_system"] = reader.values(document["lp"], LP_KEYS, "[lp] ").get("system")
+    return values
+
+
+def _queue(reader: _Reader, name: str, table: object) -> QueueSettings:
+    where = f"[queue.{name}] "
+    if not _QUEUE_NAME.fullmatch(name):
+        raise ConfigurationError(f"{reader.path}: {where}: a queue's name has letters, digits, '_' and '-' only")
+    values = reader.values(table, QUEUE_KEYS, where)
+    if "url" not in values:
+        raise ConfigurationError(f"{reader.path}: {where}has no url, such as sftp://user@archive.example.edu/incoming")
+    return QueueSettings(name=name, **values)
+
+
+def _instrument_part(reader: _Reader, document: dict[str, Any]) -> dict[str, Any]:
+    tables = reader.table(document.get("instrument", {}), "[instrument] ")
+    return {"instruments": {name: _one_instrument(reader, name, table) for name, table in tables.items()}}
+
+
+def _one_instrument(reader: _Reader, name: str, table: object) -> InstrumentSettings:
+    where = f"[instrument.{name}] "
+    reader.value(name, _instrument, where)
+    return InstrumentSettings(name=name, **reader.values(table, INSTRUMENT_KEYS, where))
+
+
+def _sweeper_part(reader: _Reader, document: dict[str, Any]) -> dict[str, Any]:
+    return {"sweeper": SweeperSettings(**reader.values(document.get("sweeper", {}), SWEEPER_KEYS, "[sweeper] "))}
+
+
+def _logsum_part(reader: _Reader, document: dict[str, Any]) -> dict[str, Any]:
+    return {"logsum": LogsumSettings(**reader.values(document.get("logsum", {}), LOGSUM_KEYS, "[logsum] "))}
+
+
+_PARTS: Mapping[str, Callable[[_Reader, dict[str, Any]], dict[str, Any]]] = {
+    "archq": _archq_part,
+    "instrument": _instrument_part,
+    "sweeper": _sweeper_part,
+    "logsum": _logsum_part,
+}

@@ -1,0 +1,148 @@
+"""Files that survive: the only caller of fsync, rename and link.
+
+Each function says what is on stable storage when it returns.  A failed fsync is never tried again on the same file: the
+kernel may have dropped the very pages it could not write and report success the second time (fsync(2)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from archq.checksum import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    Name = str | bytes | PathLike[str]
+
+_READ_UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class NotARegularFileError(OSError):
+    """What was opened is a directory, a device, a FIFO or a socket."""
+
+
+def open_unfollowed(name: Name, *, directory: int | None = None) -> int:
+    """Return a descriptor that reads the regular file ``name``.
+
+    A symbolic link is not followed (ELOOP), a FIFO or device cannot make the call wait, and whatever is no regular
+    file raises NotARegularFileError.
+    """
+    descriptor = os.open(name, _READ_UNFOLLOWED, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotARegularFileError(errno.EINVAL, "not a regular file", os.fspath(name))
+    return descriptor
+
+
+@contextlib.contextmanager
+def opened_directory(path: Name, *, directory: int | None = None) -> Iterator[int]:
+    """Hold a descriptor of the directory ``path``; its last component is not followed."""
+    descriptor = os.open(path, _DIRECTORY, dir_fd=directory)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def create(name: Name, mode: int = 0o600, *, directory: int | None = None) -> int:
+    """Return a descriptor of a new file that reads and writes; raise FileExistsError if the name is taken."""
+    return os.open(name, _CREATE, mode, dir_fd=directory)
+
+
+def sync(descriptor: int) -> None:
+    """Return when the open file or directory is on stable storage."""
+    os.fsync(descriptor)
+
+
+def sync_directory(path: Name) -> None:
+    """Return when the names in the directory ``path`` are on stable storage."""
+    with opened_directory(path) as descriptor:
+        sync(descriptor)
+
+
+def write_new(name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None) -> None:
+    """Make the new file ``name``; its content, not yet its name, is on stable storage."""
+    descriptor = create(name, mode, directory=directory)
+    try:
+        write_all(descriptor, content)
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Make ``path`` hold ``content``, or what it held before, whatever happens; both file and name are durable.
+
+    One writer at a time: the temporary name beside it is fixed, so a dead writer's leftover is used again.
+    """
+    temporary = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    write_new(temporary, content, mode)
+    os.rename(temporary, path)
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def make_directory(path: str, mode: int = 0o700) -> None:
+    """Make the directory ``path`` where it is missing, and every missing parent; their names are durable.
+
+    The mode is set whatever the umask: who may read a spool is decided by us and not by the caller's shell.
+    """
+    parent = os.path.dirname(path) or "."
+    if not os.path.isdir(parent):
+        make_directory(parent, mode)
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+    os.chmod(path, mode)
+    sync_directory(parent)
+
+
+def move_new(source: str, target: str) -> None:
+    """Rename a directory to a name that is free; the caller syncs.  Raise OSError (ENOTEMPTY, EEXIST) if it is not.
+
+    rename(2) would replace an empty directory, but ours never are.
+    """
+    os.rename(source, target)
+
+
+def append_line(path: str, line: bytes, mode: int = 0o644) -> None:
+    """Append ``line`` (its newline included) to the log ``path``; it is on stable storage.
+
+    A lock keeps two writers apart, and a line that a dead writer left unfinished is ended first.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        unfinished = size and os.pread(descriptor, 1, size - 1) != b"\n"
+        write_all(descriptor, b"\n" * bool(unfinished) + line)
+        sync(descriptor)
+        if not size:
+            sync_directory(os.path.dirname(path) or ".")
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: str, *, mode: int = 0o600, wait: bool = True) -> Iterator[int]:
+    """Hold an exclusive lock on the file ``path``, made if missing; the kernel frees it when its holder dies.
+
+    Raise BlockingIOError at once when it is taken and ``wait`` is false.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield descriptor
+    finally:
+        os.close(descriptor)

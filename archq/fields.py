@@ -1,0 +1,81 @@
+"""``key=value`` text, shared by the control file, the transfer log and the spool's own records.
+
+Values percent-encode ``%``, every byte below 0x20, 0x7f, leading and trailing blanks, and bytes that are not UTF-8, so
+any POSIX file name survives and none can forge a line.  In memory such bytes are lone surrogates (PEP 383).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from archq.errors import MalformedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
+
+_UNSAFE = re.compile(r"[%\x00-\x1f\x7f\udc80-\udcff]|^ +| +\Z")
+_UNSAFE_OR_BLANK = re.compile(r"[ %\x00-\x1f\x7f\udc80-\udcff]")
+_ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
+
+
+def encode(value: str, *, blanks: bool = False) -> str:
+    """Return ``value`` percent-encoded; with ``blanks``, every blank is encoded and not only the outer ones.
+
+    Raise MalformedError for text that no file name can hold (a surrogate that stands for no byte).
+    """
+    try:
+        return (_UNSAFE_OR_BLANK if blanks else _UNSAFE).sub(_escaped, value)
+    except UnicodeEncodeError as error:
+        raise MalformedError(f"not text: {value!r}") from error
+
+
+def decode(value: str) -> str:
+    """Undo :func:`encode`; raise MalformedError where a byte is not encoded as it should be."""
+    if "%" not in value:
+        if _UNSAFE.search(value):
+            raise MalformedError(f"a byte that should be percent-encoded: {value!r}")
+        return value
+    if _UNSAFE.search(value.replace("%", "")):
+        raise MalformedError(f"a byte that should be percent-encoded: {value!r}")
+    return _ESCAPE.sub(_unescaped, value.encode()).decode("utf-8", "surrogateescape")
+
+
+def format_lines(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return one encoded ``key=value`` line for each pair."""
+    return "".join(f"{key}={encode(value)}\n" for key, value in pairs)
+
+
+def parse_lines(text: str) -> dict[str, str]:
+    """Return the pairs of ``text``, in order; raise MalformedError for a bad line or a key that comes twice."""
+    pairs: dict[str, str] = {}
+    for line in text.removesuffix("\n").split("\n"):
+        add_pair(pairs, line)
+    return pairs
+
+
+def add_pair(pairs: dict[str, str], text: str) -> None:
+    """Add what ``text`` (``key=value``) says to ``pairs``; raise MalformedError as :func:`parse_lines` does."""
+    key, equals, value = text.partition("=")
+    if not equals or not KEY.fullmatch(key):
+        raise MalformedError(f"not a key=value pair: {text[:80]!r}")
+    if key in pairs:
+        raise MalformedError(f"the key {key} stands twice")
+    pairs[key] = decode(value)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    try:
+        return bytes.fromhex(match[1].decode("ascii")) if len(match[1].strip()) == 2 else _no_escape(match[0])
+    except ValueError:
+        return _no_escape(match[0])
+
+
+def _no_escape(text: bytes) -> bytes:
+    raise MalformedError(f"not a percent-encoded byte: {text!r}")

@@ -1,0 +1,37 @@
+"""Instants as text: UTC, RFC 3339, to the nanosecond.
+
+An instant is an ``int``: nanoseconds since 1970-01-01T00:00:00Z, as :func:`time.time_ns` and ``st_mtime_ns`` give it.
+A ``float`` or a ``datetime`` would lose the last three digits of a file's timestamp.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from archq.errors import MalformedError
+
+SECOND = 1_000_000_000  # nanoseconds
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+
+
+def format_instant(instant: int, digits: int = 9) -> str:
+    """Return e.g. ``2026-11-20T03:14:15.926535897Z``; further ``digits`` of the fraction are cut off, not rounded."""
+    seconds, fraction = divmod(instant, SECOND)
+    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+    return f"{whole}.{fraction:09d}"[: 20 + digits] + "Z"
+
+
+def parse_instant(text: str) -> int:
+    """Return the instant that ``text`` names; raise MalformedError if it names none."""
+    match = _TEXT.fullmatch(text)
+    if not match:
+        raise MalformedError(f"not a UTC time such as 2026-11-20T03:14:15.9Z: {text!r}")
+    try:
+        whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise MalformedError(f"no such time: {text!r}") from error
+    since = whole - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND + int((match[2] or "").ljust(9, "0"))

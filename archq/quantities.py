@@ -1,0 +1,59 @@
+"""Durations and sizes as people write them: ``7d``, ``90s``, ``5GB``, ``20MB/s``."""
+
+from __future__ import annotations
+
+import re
+
+from archq.errors import ConfigurationError
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_BYTES = {"": 1, "b": 1} | {
+    unit: factor**power
+    for power, letter in enumerate("kmgt", start=1)
+    for unit, factor in ((letter, 1000), (f"{letter}b", 1000), (f"{letter}ib", 1024))
+}
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds: a number is seconds, text may carry a unit (s, m, h, d, w)."""
+    return _quantity(value, _SECONDS, "a duration such as 90, 15m, 6h or 7d")
+
+
+def parse_size(value: object) -> int:
+    """Return bytes: a number is bytes, text may carry a unit (kB, MB, GB, TB of 1000; KiB, MiB … of 1024)."""
+    return round(_quantity(value, _BYTES, "a size such as 5GB or 512MiB"))
+
+
+def parse_rate(value: object) -> int:
+    """Return bytes a second: a size, ``/s`` after it or not."""
+    return parse_size(value.removesuffix("/s") if isinstance(value, str) else value)
+
+
+def format_size(size: float) -> str:
+    """Return e.g. ``8.4 MB``: three digits at most before the unit, units of 1000 as disks and links are sold."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 999.95:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def format_duration(seconds: float) -> str:
+    """Return e.g. ``45 s``, ``12 min``, ``2 h``, ``3 d``: the largest unit that the duration fills."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def _quantity(value: object, units: dict[str, int], wanted: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if not match or match[2].lower() not in units:
+        raise ConfigurationError(f"not {wanted}: {value!r}")
+    return float(match[1]) * units[match[2].lower()]
