@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from archq import fields
@@ -45,7 +44,6 @@ MUST = "must."  # the prefix of keys that a reader has to understand or leave th
 _CHECK_LINE = re.compile(rb"^check=[^\n]*\n", re.MULTILINE)
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class IncompleteControlFileError(MalformedError):
@@ -83,12 +81,12 @@ class ControlFile:
     user: str | None = None
     title: str | None = None
     agent: str | None = None
-    options: Mapping[str, str] = field(default=_EMPTY)
+    options: Mapping[str, str] = field(default_factory=dict)
     started: int | None = None
     seconds: float | None = None  # the data file's last try on the wire
     tries: int | None = None
     signature: str | None = None
-    extra: Mapping[str, str] = field(default=_EMPTY)
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checked_id(self.id)
