@@ -25,9 +25,11 @@ VOCABULARY = {
     "archq.fields",
     "archq.instants",
     "archq.names",
+    "archq.nights",
     "archq.quantities",
     "archq.transferlog",
     "archq.version",
+    "archq.zones",
 }
 LAZY_ONLY = {"click", "paramiko", "tabulate", "dateutil", "astropy", "numpy", "matplotlib", "pyftpdlib"}
 
