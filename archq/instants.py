@@ -18,10 +18,17 @@ _TEXT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCI
 
 
 def format_instant(instant: int, digits: int = 9) -> str:
-    """Return e.g. ``2026-11-20T03:14:15.926535897Z``; further ``digits`` of the fraction are cut off, not rounded."""
-    seconds, fraction = divmod(instant, SECOND)
-    whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
-    return f"{whole}.{fraction:09d}"[: 20 + digits] + "Z"
+    """Return e.g. ``2026-11-20T03:14:15.926535897Z``; further ``digits`` of the fraction are cut off, not rounded.
+
+    Raise MalformedError for what no four-digit year holds: some filesystems keep such timestamps.
+    """
+    seconds, nanoseconds = divmod(instant, SECOND)
+    try:
+        whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+    except OverflowError as error:
+        raise MalformedError(f"not a time of the years 1 to 9999: {seconds} s since 1970") from error
+    fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
+    return f"{whole}{fraction}Z"
 
 
 def parse_instant(text: str) -> int:
