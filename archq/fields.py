@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
-_UNSAFE = re.compile(r"[%\x00-\x1f\x7f\udc80-\udcff]|^ +| +\Z")
-_UNSAFE_OR_BLANK = re.compile(r"[ %\x00-\x1f\x7f\udc80-\udcff]")
-_ESCAPE = re.compile(rb"%(.{0,2})", re.DOTALL)
+_NEVER_BARE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|\A +| +\Z")
+_ENCODED = re.compile(f"%|{_NEVER_BARE.pattern}")
+_ENCODED_WITH_BLANKS = re.compile(f"[ %]|{_NEVER_BARE.pattern}")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 
 def encode(value: str, *, blanks: bool = False) -> str:
@@ -27,25 +28,30 @@ def encode(value: str, *, blanks: bool = False) -> str:
     Raise MalformedError for text that no file name can hold (a surrogate that stands for no byte).
     """
     try:
-        return (_UNSAFE_OR_BLANK if blanks else _UNSAFE).sub(_escaped, value)
+        return (_ENCODED_WITH_BLANKS if blanks else _ENCODED).sub(_escaped, value)
     except UnicodeEncodeError as error:
         raise MalformedError(f"not text: {value!r}") from error
 
 
 def decode(value: str) -> str:
     """Undo :func:`encode`; raise MalformedError where a byte is not encoded as it should be."""
+    if _NEVER_BARE.search(value):
+        raise MalformedError(f"a byte that should be percent-encoded: {value[:80]!r}")
     if "%" not in value:
-        if _UNSAFE.search(value):
-            raise MalformedError(f"a byte that should be percent-encoded: {value!r}")
         return value
-    if _UNSAFE.search(value.replace("%", "")):
-        raise MalformedError(f"a byte that should be percent-encoded: {value!r}")
     return _ESCAPE.sub(_unescaped, value.encode()).decode("utf-8", "surrogateescape")
 
 
 def format_lines(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return one encoded ``key=value`` line for each pair."""
-    return "".join(f"{key}={encode(value)}\n" for key, value in pairs)
+    """Return one encoded ``key=value`` line for each pair; raise MalformedError as :func:`format_pair` does."""
+    return "".join(f"{format_pair(key, value)}\n" for key, value in pairs)
+
+
+def format_pair(key: str, value: str, *, blanks: bool = False) -> str:
+    """Return ``key=value``, the value encoded; raise MalformedError for a key or a value that cannot be written."""
+    if not KEY.fullmatch(key):
+        raise MalformedError(f"not a key (small letters, digits, '.', '_', '-'): {key[:80]!r}")
+    return f"{key}={encode(value, blanks=blanks)}"
 
 
 def parse_lines(text: str) -> dict[str, str]:
@@ -71,11 +77,6 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
-    try:
-        return bytes.fromhex(match[1].decode("ascii")) if len(match[1].strip()) == 2 else _no_escape(match[0])
-    except ValueError:
-        return _no_escape(match[0])
-
-
-def _no_escape(text: bytes) -> bytes:
-    raise MalformedError(f"not a percent-encoded byte: {text!r}")
+    if match[1] is None:
+        raise MalformedError(f"a percent sign without two hexadecimal digits: {match.string[:80]!r}")
+    return bytes.fromhex(match[1].decode())

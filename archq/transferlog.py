@@ -44,7 +44,7 @@ class Outcome:
 
 def format_outcome(outcome: Outcome) -> bytes:
     """Return the line, its newline included."""
-    facts = "".join(f" {key}={fields.encode(value, blanks=True)}" for key, value in outcome.facts.items())
+    facts = "".join(f" {fields.format_pair(key, value, blanks=True)}" for key, value in outcome.facts.items())
     return f"{format_instant(outcome.time, 3)} {outcome.outcome}{facts}\n".encode()
 
 

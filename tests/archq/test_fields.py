@@ -70,6 +70,19 @@ def test_a_value_cannot_forge_a_line(trap: str) -> None:
     assert fields.parse_lines(fields.format_lines([("name", value), ("size", "5")])) == {"name": value, "size": "5"}
 
 
+@pytest.mark.parametrize("key", ["", "Size", "size=0\nname", "name\n", "dir name", "-a", "\u0661"])
+def test_a_key_cannot_forge_a_line_either(key: str) -> None:
+    with pytest.raises(MalformedError, match=r"^not a key \(small letters, digits"):
+        fields.format_lines([(key, "x")])
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udc00b", "\udfff"])
+@pytest.mark.parametrize("blanks", [False, True])
+def test_text_that_no_file_name_can_hold_is_refused(value: str, blanks: bool) -> None:
+    with pytest.raises(MalformedError, match=r"^not text: "):
+        fields.encode(value, blanks=blanks)
+
+
 @given(some.lists(some.tuples(some.from_regex(fields.KEY, fullmatch=True), ANY_BYTES), unique_by=lambda pair: pair[0]))
 def test_pairs_survive_in_their_order(raw_pairs: list[tuple[str, bytes]]) -> None:
     pairs = [(key, value_of(raw)) for key, raw in raw_pairs]
@@ -78,9 +91,9 @@ def test_pairs_survive_in_their_order(raw_pairs: list[tuple[str, bytes]]) -> Non
         assert [(key, os.fsencode(value)) for key, value in parsed.items()] == raw_pairs
 
 
-@pytest.mark.parametrize("bad", ["%", "a%", "%4", "%4 1", "%zz", "%+1", "%\u0664\u0661", "%%", "%2%35"])
+@pytest.mark.parametrize("bad", ["%", "a%", "%4", "%4 1", "%zz", "%+1", "% 1", "%\u0664\u0661", "%%", "%2%35"])
 def test_a_percent_sign_that_begins_no_byte_is_refused(bad: str) -> None:
-    with pytest.raises(MalformedError, match=r"^not a percent-encoded byte: "):
+    with pytest.raises(MalformedError, match=r"^a percent sign without two hexadecimal digits: "):
         fields.decode(bad)
 
 
