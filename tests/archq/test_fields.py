@@ -76,7 +76,7 @@ def test_a_key_cannot_forge_a_line_either(key: str) -> None:
         fields.format_lines([(key, "x")])
 
 
-@pytest.mark.parametrize("value", ["\ud800", "a\udc00b", "\udfff"])
+@pytest.mark.parametrize("value", ["\ud800", "a\udc00b"])
 @pytest.mark.parametrize("blanks", [False, True])
 def test_text_that_no_file_name_can_hold_is_refused(value: str, blanks: bool) -> None:
     with pytest.raises(MalformedError, match=r"^not text: "):
