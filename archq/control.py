@@ -131,6 +131,8 @@ def parse_control(text: bytes) -> ControlFile:
     understand, MalformedControlFileError for all else.
     """
     _refuse_other_versions(text)
+    if len(text) > MAX_SIZE:
+        raise MalformedControlFileError(f"more than {MAX_SIZE} bytes")
     body = unseal(text)
     try:
         return _from_pairs(fields.parse_lines(body.decode()))

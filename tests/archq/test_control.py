@@ -334,6 +334,14 @@ def test_a_control_file_has_at_most_65_536_bytes() -> None:
         format_control(control_of(MAX_SIZE + 1))
 
 
+def test_a_longer_one_is_malformed_whether_it_is_complete_or_not() -> None:
+    longer = SAMPLE.encode() + b"note=" + b"x" * (MAX_SIZE - len(WHOLE) - len("note=\n") + 1) + b"\n"
+    assert len(seal(longer)) == MAX_SIZE + 1
+    for text in (seal(longer), b"archq=1\n" + b"x" * MAX_SIZE):
+        with pytest.raises(MalformedControlFileError, match=r"^more than 65536 bytes$"):
+            parse_control(text)
+
+
 @given(some.binary(max_size=400))
 def test_any_bytes_are_a_control_file_or_an_error_of_ours(text: bytes) -> None:
     for candidate in (text, seal(text), seal(b"archq=1\n" + text), seal(SAMPLE.encode() + text)):
