@@ -160,6 +160,9 @@ def _from_pairs(pairs: dict[str, str]) -> ControlFile:
         raise MalformedError(f"required keys are missing: {' '.join(missing)}")
     if next(iter(pairs)) != "archq" or pairs.pop("archq") != VERSION:
         raise MalformedError("the first line is not archq=1")
+    # A signature covers the bytes before itself: what stood after it could be added without the key.
+    if SIGNATURE in pairs and list(pairs)[-1] != SIGNATURE:
+        raise MalformedError("the signature is not the last line before check=")
     if unknown := [key for key in pairs if key.startswith(MUST)]:
         raise UnsupportedControlFileError(f"{unknown[0]} has to be understood: a newer archq may know it")
     return ControlFile(

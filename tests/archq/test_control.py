@@ -238,6 +238,12 @@ def test_the_version_comes_first() -> None:
         parse_control(sample(without="archq", extra="archq=1\n"))
 
 
+def test_a_signature_stands_last_before_the_check_line() -> None:
+    assert parse_control(sample(extra="signature=hmac-sha256:site1:00\n")).signature == "hmac-sha256:site1:00"
+    with pytest.raises(MalformedControlFileError, match=r"^the signature is not the last line before check=$"):
+        parse_control(sample(extra="signature=hmac-sha256:site1:00\noption.dir=elsewhere\n"))
+
+
 def test_unknown_keys_are_kept_and_ignored() -> None:
     parsed = parse_control(sample(extra="bundle=3%20\nx.y=\n"))
     assert parsed.extra == {"bundle": "3 ", "x.y": ""}
