@@ -54,8 +54,13 @@ def opened_directory(path: Name, *, directory: int | None = None) -> Iterator[in
 
 
 def create(name: Name, mode: int = 0o600, *, directory: int | None = None) -> int:
-    """Return a descriptor of a new file that reads and writes; raise FileExistsError if the name is taken."""
-    return os.open(name, _CREATE, mode, dir_fd=directory)
+    """Return a descriptor of a new file that reads and writes; raise FileExistsError if the name is taken.
+
+    The mode is set whatever the umask: who may read our files is decided by us and not by the caller's shell.
+    """
+    descriptor = os.open(name, _CREATE, mode, dir_fd=directory)
+    os.fchmod(descriptor, mode)
+    return descriptor
 
 
 def sync(descriptor: int) -> None:
@@ -95,7 +100,7 @@ def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
 def make_directory(path: str, mode: int = 0o700) -> None:
     """Make the directory ``path`` where it is missing, and every missing parent; their names are durable.
 
-    The mode is set whatever the umask: who may read a spool is decided by us and not by the caller's shell.
+    The mode is set whatever the umask.
     """
     parent = os.path.dirname(path) or "."
     if not os.path.isdir(parent):
@@ -116,6 +121,15 @@ def move_new(source: str, target: str) -> None:
     os.rename(source, target)
 
 
+def publish(old: Name, new: Name, *, directory: int | None = None) -> None:
+    """Give the file ``old`` the name ``new`` and take the old one away; the caller syncs the directory.
+
+    Raise FileExistsError, and change nothing, if ``new`` is taken: rename(2) would replace it silently.
+    """
+    os.link(old, new, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    os.unlink(old, dir_fd=directory)
+
+
 def append_line(path: str, line: bytes, mode: int = 0o644) -> None:
     """Append ``line`` (its newline included) to the log ``path``; it is on stable storage.
 
@@ -132,6 +146,18 @@ def append_line(path: str, line: bytes, mode: int = 0o644) -> None:
             sync_directory(os.path.dirname(path) or ".")
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, *, wait: bool = True) -> bool:
+    """Take an exclusive lock on an open file or directory; return False at once when it is taken and not ``wait``.
+
+    The kernel frees it when its last holder closes it or dies.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -1,0 +1,86 @@
+"""Where a queue's files go: a URL, taken apart and checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+from archq.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from archq.options import Remote
+
+SCHEMES = {"sftp": 22, "ftp": 21, "ftps": 21, "file": 0}  # and their ports; ftps is explicit TLS, as RFC 4217 has it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A directory at a host, with the account to use.  ``path`` is as the account sees it; "" is where it starts."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    user: str | None = None
+    path: str = ""
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        account = f"{self.user}@" if self.user else ""
+        port = "" if self.port == SCHEMES[self.scheme] else f":{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{account}{host}{port}{self.path}"
+
+    @classmethod
+    def parse(cls, url: str, where: str) -> Self:
+        """Return what ``url`` says; raise ConfigurationError, which names ``where`` it stands.
+
+        ``/~/`` at the beginning of the path means the account's own directory.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigurationError(f"{where}: not a URL: {error}") from error
+        if parts.scheme not in SCHEMES:
+            raise ConfigurationError(f"{where}: not one of {', '.join(SCHEMES)}: {parts.scheme or 'no scheme'!r}")
+        if parts.password is not None:
+            raise ConfigurationError(f"{where}: a password does not belong into a URL: use password_file")
+        if parts.scheme != "file" and not parts.hostname:
+            raise ConfigurationError(f"{where}: names no host; write {parts.scheme}://user@host/directory")
+        return cls(
+            scheme=parts.scheme,
+            host=parts.hostname or "",
+            port=port or SCHEMES[parts.scheme],
+            user=unquote(parts.username) if parts.username else None,
+            path=_path(parts.scheme, unquote(parts.path), where),
+        )
+
+    def redirected(self, remote: Remote) -> Self:
+        """Return this destination with what one request says instead (``-o remhost=…`` and its like)."""
+        host, port = _host_and_port(remote.host, self.port) if remote.host else (self.host, self.port)
+        return replace(
+            self,
+            host=host,
+            port=port,
+            user=remote.user or self.user,
+            path=remote.path or self.path,
+            password=remote.password,
+        )
+
+
+def _host_and_port(text: str, port: int) -> tuple[str, int]:
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        return host, int(rest[1:]) if rest[1:] else port
+    host, colon, number = text.partition(":")
+    return host, int(number) if colon else port
+
+
+def _path(scheme: str, path: str, where: str) -> str:
+    if scheme == "file" and not os.path.isabs(path):
+        raise ConfigurationError(f"{where}: not an absolute path: {path!r}; write file:/directory")
+    if "\r" in path or "\n" in path or "\0" in path:
+        raise ConfigurationError(f"{where}: a path with control characters")
+    return path.removeprefix("/~/") if path.startswith("/~/") else "" if path == "/~" else path

@@ -1,0 +1,323 @@
+"""The spool: its directories, its states and the moves between them.
+
+The directory a request lies in is its state::
+
+    directory            entered by                        meaning
+    building/ULID        submit, being written             nobody was promised anything
+    queued/QUEUE-N       submit's one rename; retry        owed: a file of it has not been delivered
+    sent/QUEUE-N         the shipper, after the last file  delivered; the copies stay until `keep` has passed
+    cancelled/QUEUE-N    cancel                            not to be sent; kept like a sent one
+
+In a request's directory lie ``request`` (what its user asked for), and for each file N ``N.df`` and ``N.cf`` (its data
+and control file, never changed again) and ``N.state`` (how far its delivery is; none: not begun).  Beside the
+directories: ``id`` (this spool's ULID), ``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock,
+its wake-up FIFO and what is known of its account) and ``log/`` (what happened, a file a day).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from archq import durable, fields
+from archq.control import ControlFile, parse_control
+from archq.errors import (
+    ArchqError,
+    CannotCreateError,
+    ExitStatus,
+    MalformedError,
+    NoInputError,
+    NotPermittedError,
+    from_os_error,
+)
+from archq.filestate import FileState, format_state, parse_state
+from archq.instants import format_instant
+from archq.names import checked_id, new_id
+from archq.options import Remote
+from archq.transferlog import Outcome, format_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+BUILDING = "building"
+QUEUED = "queued"
+SENT = "sent"
+CANCELLED = "cancelled"
+STATES = (QUEUED, SENT, CANCELLED)
+
+DEAD_WRITER_AGE = 3600.0  # seconds: a writer between mkdir and its lock looks dead, but not for an hour
+
+_REQUEST_ID = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})-([1-9][0-9]{0,17})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RequestId:
+    """``QUEUE-N``; N is never used twice in a spool, so requests sort by number and that is by age."""
+
+    number: int
+    queue: str
+
+    def __str__(self) -> str:
+        return f"{self.queue}-{self.number}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the request id that ``text`` is, None if it is none."""
+        match = _REQUEST_ID.fullmatch(text)
+        return cls(int(match[2]), match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What a request's user asked for, beside its files.  Times are nanoseconds since 1970."""
+
+    user: str
+    title: str
+    queued: int
+    priority: int = 50  # 1 to 100, 100 first
+    maxftp: float | None = None  # seconds a file; None: as the queue says
+    remote: Remote = field(default_factory=Remote)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledFile:
+    """One file of a request in the spool."""
+
+    request: RequestId
+    part: int
+    path: str  # without the ending .df, .cf or .state
+    control: ControlFile
+    state: FileState
+
+    @property
+    def data_path(self) -> str:
+        """The copy of what the user submitted."""
+        return f"{self.path}.df"
+
+
+class Spool:
+    """A spool directory.  Private (0700) unless its own mode lets its group write: then all in it is the group's."""
+
+    def __init__(self, root: str) -> None:
+        """Open the spool at ``root``, made if it is missing; raise an ArchqError if it cannot be used."""
+        self.root = root
+        try:
+            self._prepare()
+        except OSError as error:
+            raise CannotCreateError(str(from_os_error(error, f"use the spool {root}"))) from error
+        if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+            raise NotPermittedError(f"cannot use the spool {root}: this account may not read and write it")
+
+    def _prepare(self) -> None:
+        if not os.path.exists(self.root):
+            durable.make_directory(self.root)
+        self._shared = bool(os.stat(self.root).st_mode & stat.S_IWGRP)
+        for name in (BUILDING, *STATES, "queues", "log"):
+            durable.make_directory(self.place(name), self.directory_mode)
+
+    @property
+    def directory_mode(self) -> int:
+        """The mode of every directory in this spool."""
+        return 0o2770 if self._shared else 0o700
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of every file in this spool."""
+        return 0o660 if self._shared else 0o600
+
+    def place(self, *names: str) -> str:
+        """Return the path of something in this spool."""
+        return os.path.join(self.root, *names)
+
+    @cached_property
+    def id(self) -> str:
+        """The ULID that tells this spool from every other, made at its first use."""
+        with self._sequence():
+            path = self.place("id")
+            if not os.path.exists(path):
+                durable.write_over(path, f"{new_id()}\n".encode(), self.file_mode)
+            with open(path, encoding="ascii") as file:
+                return checked_id(file.read().rstrip("\n"))
+
+    def _sequence(self) -> contextlib.AbstractContextManager[int]:
+        return durable.locked(self.place("sequence"), mode=self.file_mode)
+
+    def next_number(self) -> int:
+        """Return a request number that was never given before; it is durable when this returns."""
+        with self._sequence() as sequence:
+            number = self._last_number(sequence) + 1
+            os.pwrite(sequence, f"{number:020d}\n".encode(), 0)
+            durable.sync(sequence)
+            return number
+
+    def _last_number(self, sequence: int) -> int:
+        text = os.pread(sequence, 32, 0)
+        if text.rstrip(b"\n").isdigit():
+            return int(text)
+        # New, or torn by a power cut: the requests that are there tell.
+        return max((request.number for state in STATES for request in self.requests(state)), default=0)
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """Hold a place to build a request in; whatever is left in it at the end is removed."""
+        path = self.place(BUILDING, new_id())
+        os.mkdir(path, self.directory_mode)
+        os.chmod(path, self.directory_mode)
+        try:
+            with durable.opened_directory(path) as directory:
+                durable.lock(directory)
+                yield Draft(spool=self, path=path, directory=directory)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def clear_dead_drafts(self, now: float) -> None:
+        """Remove what writers left behind that are surely dead: old, and nobody holds their lock."""
+        for entry in os.scandir(self.place(BUILDING)):
+            with contextlib.suppress(OSError), durable.opened_directory(entry.path) as directory:
+                if now - os.fstat(directory).st_mtime > DEAD_WRITER_AGE and durable.lock(directory, wait=False):
+                    shutil.rmtree(entry.path)
+
+    def requests(self, state: str, queue: str | None = None) -> list[RequestId]:
+        """Return the requests in ``state``, of one queue or of all, oldest first."""
+        found = (RequestId.parse(name) for name in os.listdir(self.place(state)))
+        return sorted(request for request in found if request and queue in (None, request.queue))
+
+    def state_of(self, request: RequestId) -> str:
+        """Return the state ``request`` is in; raise NoInputError if it is in none."""
+        for state in (*STATES, *STATES):  # twice: it may move from one to the next while we look
+            if os.path.isdir(self.place(state, str(request))):
+                return state
+        raise NoInputError(f"there is no request {request} in the spool {self.root}")
+
+    def ticket(self, state: str, request: RequestId) -> Ticket:
+        """Return what the user of ``request`` asked for."""
+        return parse_ticket(_text_of(self.place(state, str(request), "request")))
+
+    def files(self, state: str, request: RequestId) -> list[SpooledFile]:
+        """Return the files of ``request`` in the order they were submitted."""
+        directory = self.place(state, str(request))
+        names = [name for name in os.listdir(directory) if name.endswith(".cf")]
+        return [self.file(state, request, part) for part in sorted(int(name.removesuffix(".cf")) for name in names)]
+
+    def file(self, state: str, request: RequestId, part: int) -> SpooledFile:
+        """Return one file of ``request``; raise MalformedError when its records are damaged."""
+        path = self.place(state, str(request), str(part))
+        with open(f"{path}.cf", "rb") as file:
+            control = parse_control(file.read())
+        return SpooledFile(request=request, part=part, path=path, control=control, state=self._file_state(path))
+
+    def _file_state(self, path: str) -> FileState:
+        try:
+            return parse_state(_text_of(f"{path}.state"))
+        except FileNotFoundError:
+            return FileState()
+
+    def record(self, file: SpooledFile, state: FileState) -> SpooledFile:
+        """Make ``state`` the durable state of ``file`` and return the file with it."""
+        durable.write_over(f"{file.path}.state", format_state(state).encode(), self.file_mode)
+        return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
+
+    def move(self, request: RequestId, source: str, target: str) -> None:
+        """Move ``request`` from one state to another, durably."""
+        durable.move_new(self.place(source, str(request)), self.place(target, str(request)))
+        durable.sync_directory(self.place(target))
+        durable.sync_directory(self.place(source))
+
+    def tell(self, event: str, facts: Mapping[str, str]) -> None:
+        """Add one line to this spool's log: what happened to which request."""
+        now = time.time_ns()
+        path = self.place("log", f"{format_instant(now)[:10].replace('-', '')}.log")
+        line = format_outcome(Outcome(time=now, outcome=event, facts=facts))
+        durable.append_line(path, line, self.file_mode)
+
+    def queue_place(self, queue: str, name: str) -> str:
+        """Return the path of one of a queue's own files."""
+        durable.make_directory(self.place("queues", queue), self.directory_mode)
+        return self.place("queues", queue, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request that is being built, out of everybody's sight."""
+
+    spool: Spool
+    path: str
+    directory: int
+
+    def create(self, name: str) -> int:
+        """Return a descriptor of the new file ``name`` in the draft."""
+        return durable.create(name, self.spool.file_mode, directory=self.directory)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Make the file ``name`` of the draft, its content on stable storage."""
+        durable.write_new(name, content, self.spool.file_mode, directory=self.directory)
+
+    def commit(self, request: RequestId) -> None:
+        """Queue the draft as ``request``.  Once this returns, we owe its delivery.
+
+        Raise UnknownOutcomeError when the request is queued but perhaps not durably so.
+        """
+        durable.sync(self.directory)
+        durable.move_new(self.path, self.spool.place(QUEUED, str(request)))  # from here on it is queued
+        try:
+            durable.sync_directory(self.spool.place(QUEUED))
+        except OSError as error:
+            raise UnknownOutcomeError(
+                f"{from_os_error(error, f'make request {request} durable')}: "
+                f"it may or may not have been queued; archq status {request} tells"
+            ) from error
+
+
+class UnknownOutcomeError(ArchqError):
+    """The one step that queues a request was done, but not known to survive a power cut."""
+
+    status = ExitStatus.INPUT_OUTPUT
+
+
+def format_ticket(ticket: Ticket) -> str:
+    """Return ``ticket`` as text.  It may hold a password: it belongs into the spool and nowhere else."""
+    pairs = {
+        "user": ticket.user,
+        "title": ticket.title,
+        "queued": str(ticket.queued),
+        "priority": str(ticket.priority),
+        "maxftp": None if ticket.maxftp is None else repr(ticket.maxftp),
+        "remhost": ticket.remote.host,
+        "rempath": ticket.remote.path,
+        "remuser": ticket.remote.user,
+        "rempw": ticket.remote.password,
+    }
+    return fields.format_lines((key, value) for key, value in pairs.items() if value is not None)
+
+
+def parse_ticket(text: str) -> Ticket:
+    """Return the ticket that :func:`format_ticket` wrote; raise MalformedError for another text."""
+    pairs = fields.parse_lines(text)
+    try:
+        return Ticket(
+            user=pairs["user"],
+            title=pairs["title"],
+            queued=int(pairs["queued"]),
+            priority=int(pairs["priority"]),
+            maxftp=float(pairs["maxftp"]) if "maxftp" in pairs else None,
+            remote=Remote(
+                host=pairs.get("remhost"),
+                path=pairs.get("rempath"),
+                user=pairs.get("remuser"),
+                password=pairs.get("rempw"),
+            ),
+        )
+    except (KeyError, ValueError) as error:
+        raise MalformedError(f"not a request's record: {error}") from error
+
+
+def _text_of(path: str) -> str:
+    with open(path, encoding="utf-8", newline="\n") as file:
+        return file.read()

@@ -1,0 +1,74 @@
+"""Files put into a directory of this machine, or of one that it mounts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from archq import durable
+from archq.checksum import write_all
+from archq.transports.base import Scope
+from archq.transports.faults import told
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+_CHUNK = 1 << 20  # bytes
+
+
+class FileTransport:
+    """A directory; what is put into it is on stable storage, name included, when the call returns."""
+
+    def __init__(self, path: str) -> None:
+        """Open the directory ``path``; raise TransferError if that cannot be done."""
+        self.label = f"file:{path}"
+        with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
+            self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
+        """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
+        with told(f"{self.label}: cannot write {name}"):
+            target = self._opened(name, offset)
+            try:
+                while chunk := source.read(_CHUNK):
+                    write_all(target, chunk)
+                durable.sync(target)
+            finally:
+                os.close(target)
+            durable.sync(self._directory)
+
+    def _opened(self, name: str, offset: int) -> int:
+        if not offset:
+            return durable.create(name, 0o640, directory=self._directory)
+        target = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._directory)
+        os.ftruncate(target, offset)
+        os.lseek(target, offset, os.SEEK_SET)
+        return target
+
+    def size(self, name: str) -> int | None:
+        """Return the size of ``name`` in bytes, None if it is not there."""
+        with told(f"{self.label}: cannot look at {name}"):
+            try:
+                return os.stat(name, dir_fd=self._directory, follow_symlinks=False).st_size
+            except FileNotFoundError:
+                return None
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename ``old``; the new name is durable, and never replaces another."""
+        with told(f"{self.label}: cannot rename {old}"):
+            durable.publish(old, new, directory=self._directory)
+            durable.sync(self._directory)
+
+    def remove(self, name: str) -> None:
+        """Remove ``name``; already gone is fine."""
+        with told(f"{self.label}: cannot remove {name}"), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._directory)
+
+    def may_rename(self) -> bool | None:
+        """Return whether this directory lets us rename: whoever may write it may."""
+        return os.access(".", os.W_OK | os.X_OK, dir_fd=self._directory)
+
+    def close(self) -> None:
+        """Close the directory."""
+        os.close(self._directory)

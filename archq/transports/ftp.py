@@ -1,0 +1,112 @@
+"""FTP and FTPS (explicit TLS, RFC 4217) with ftplib."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import ssl
+from typing import TYPE_CHECKING
+
+from archq.transports.base import NotPermittedTransferError, Scope
+from archq.transports.faults import told
+
+if TYPE_CHECKING:
+    import socket
+    from typing import BinaryIO
+
+    from archq.destination import Destination
+
+_BLOCK = 1 << 18  # bytes
+
+# How vsftpd, proftpd, pure-ftpd and pyftpdlib say that a file is not there.
+_ABSENT = ("no such", "not exist", "not found", "could not get file size", "can't check", "not a regular file")
+
+
+class _ReusingTLS(ftplib.FTP_TLS):
+    """FTPS whose data connections continue the control connection's TLS session: vsftpd demands it by default."""
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        control = self.sock
+        if self._prot_p and isinstance(control, ssl.SSLSocket):  # type: ignore[attr-defined]  # ftplib's own flag
+            connection = self.context.wrap_socket(connection, server_hostname=self.host, session=control.session)
+        return connection, size
+
+
+class FtpTransport:
+    """A directory of an FTP server, binary and passive."""
+
+    def __init__(self, destination: Destination, password: str, timeout: float) -> None:
+        """Connect, log in and enter the directory.
+
+        ``timeout`` (seconds) bounds each wait for an answer.  Raise TransferError, its scope the queue.
+        """
+        self.label = str(destination)
+        secure = destination.scheme == "ftps"
+        self._ftp = _ReusingTLS(context=ssl.create_default_context()) if secure else ftplib.FTP()
+        self._ftp.encoding = "utf-8"
+        try:
+            with told(f"{self.label}: cannot connect", Scope.QUEUE):
+                self._ftp.connect(destination.host, destination.port, timeout=timeout)
+            with told(f"{self.label}: cannot log in", Scope.QUEUE):
+                self._ftp.login(destination.user or "anonymous", password)
+                if isinstance(self._ftp, ftplib.FTP_TLS):
+                    self._ftp.prot_p()
+            with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
+                if destination.path:
+                    self._ftp.cwd(destination.path)
+                self._ftp.voidcmd("TYPE I")  # once for all files, and SIZE means bytes only after it
+        except BaseException:
+            self.close()
+            raise
+
+    def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
+        """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
+        with told(f"{self.label}: cannot send {name}"):
+            connection = self._ftp.transfercmd(f"STOR {name}", rest=offset or None)
+            with connection:
+                while block := source.read(_BLOCK):
+                    connection.sendall(block)
+                if isinstance(connection, ssl.SSLSocket):
+                    connection.unwrap()  # the close_notify tells the server that nothing was cut off
+            self._ftp.voidresp()
+
+    def size(self, name: str) -> int | None:
+        """Return the size of ``name`` in bytes, None if the server answers that it is not there."""
+        with told(f"{self.label}: cannot ask the size of {name}"):
+            try:
+                return self._ftp.size(name)
+            except ftplib.error_perm as error:
+                _told_absent(error)
+                return None
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename ``old``; some servers replace ``new``."""
+        with told(f"{self.label}: cannot rename {old}"):
+            self._ftp.rename(old, new)
+
+    def remove(self, name: str) -> None:
+        """Remove ``name``; already gone is fine."""
+        with told(f"{self.label}: cannot remove {name}"):
+            try:
+                self._ftp.delete(name)
+            except ftplib.error_perm as error:
+                _told_absent(error)
+
+    def may_rename(self) -> bool | None:
+        """Return None: FTP servers give the same reply for a missing file and a forbidden command."""
+        return None
+
+    def close(self) -> None:
+        """End the session; a server that does not answer is left alone."""
+        with contextlib.suppress(Exception):
+            self._ftp.quit()
+        with contextlib.suppress(Exception):
+            self._ftp.close()
+
+
+def _told_absent(error: ftplib.error_perm) -> None:
+    """Return if a 550 says "not there", raise otherwise: servers use that code for both answers."""
+    text = str(error)
+    if not text.startswith("550") or not any(words in text.lower() for words in _ABSENT):
+        raise NotPermittedTransferError(f"the server says {text}", Scope.QUEUE) from error

@@ -1,0 +1,211 @@
+"""SFTP with paramiko: strict host keys, every write's status checked."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+import paramiko
+from paramiko.sftp import (
+    CMD_CLOSE,
+    CMD_HANDLE,
+    CMD_OPEN,
+    CMD_STATUS,
+    CMD_WRITE,
+    SFTP_FLAG_CREATE,
+    SFTP_FLAG_EXCL,
+    SFTP_FLAG_WRITE,
+    int64,
+)
+
+from archq.transports.base import NotPermittedTransferError, PermanentTransferError, Scope
+from archq.transports.faults import know_ssh, told
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from archq.destination import Destination
+
+_BLOCK = 32_768  # bytes: what every server takes in one packet (draft-ietf-secsh-filexfer-02, section 3)
+_WINDOW = 128  # unanswered writes: 4 MiB on their way fill a link of 100 ms and 300 Mbit/s
+
+know_ssh()
+
+
+class _UnknownHost(paramiko.MissingHostKeyPolicy):
+    """Refuse a host whose key nobody has checked, and say how to check it."""
+
+    def missing_host_key(self, _client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        raise PermanentTransferError(
+            f"the host key of {hostname} is not known ({key.get_name()} {key.fingerprint}): compare it with the one "
+            f"the archive site tells you, then pin it with archq doctor --pin {key.fingerprint}",
+            Scope.QUEUE,
+        )
+
+
+class SftpTransport:
+    """A directory of an SFTP server."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        password: str | None,
+        key: str | None,
+        known_hosts: str | None,
+        timeout: float,
+    ) -> None:
+        """Connect, verify the host, log in and enter the directory.
+
+        ``key`` and ``known_hosts`` are paths; without a key the agent's and ~/.ssh's are tried, without known_hosts the
+        user's own is used.  ``timeout`` (seconds) bounds each wait for an answer.  Raise TransferError, its scope the
+        queue.
+        """
+        self.label = str(destination)
+        self._client = paramiko.SSHClient()
+        self._client.set_missing_host_key_policy(_UnknownHost())
+        try:
+            with told(f"{self.label}: cannot read the known host keys", Scope.QUEUE):
+                self._client.load_system_host_keys(known_hosts)
+            with told(f"{self.label}: cannot log in", Scope.QUEUE):
+                self._client.connect(
+                    destination.host,
+                    destination.port,
+                    username=destination.user,
+                    password=password,
+                    key_filename=key,
+                    allow_agent=not (key or password),
+                    look_for_keys=not (key or password),
+                    timeout=timeout,
+                    banner_timeout=timeout,
+                    auth_timeout=timeout,
+                    channel_timeout=timeout,
+                )
+            with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
+                self._sftp = self._client.open_sftp()
+                self._channel = self._sftp.get_channel()
+                self._enter(destination.path, timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _enter(self, path: str, timeout: float) -> None:
+        if self._channel is not None:
+            self._channel.settimeout(timeout)
+        if path:
+            # No chdir: paramiko would list or stat in ways a drop box may refuse; every name gets the prefix instead.
+            self._sftp.stat(path)
+        self._prefix = f"{path.rstrip('/')}/" if path else ""
+
+    def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
+        """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
+        with told(f"{self.label}: cannot send {name}"):
+            writer = _CheckedWriter(self._sftp, self._opened(name, offset), offset)
+            while block := source.read(_BLOCK):
+                writer.write(block)
+            writer.finish()
+
+    def _opened(self, name: str, offset: int) -> bytes:
+        flags = SFTP_FLAG_WRITE if offset else SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL
+        try:
+            return _open(self._sftp, self._prefix + name, flags)
+        except OSError as error:
+            # Version 3 of the protocol has one code, "failure", for a name that is taken as for much else.
+            if error.errno is None and not offset and self._is_there(name):
+                raise PermanentTransferError(f"{name} is already there", Scope.FILE) from error
+            raise
+
+    def _is_there(self, name: str) -> bool:
+        with contextlib.suppress(Exception):
+            return self.size(name) is not None
+        return False
+
+    def size(self, name: str) -> int | None:
+        """Return the size of ``name`` in bytes, None if it is not there."""
+        with told(f"{self.label}: cannot ask the size of {name}"):
+            try:
+                return self._sftp.stat(self._prefix + name).st_size
+            except FileNotFoundError:
+                return None
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename ``old``; OpenSSH's server refuses to replace."""
+        with told(f"{self.label}: cannot rename {old}"):
+            self._sftp.rename(self._prefix + old, self._prefix + new)
+
+    def remove(self, name: str) -> None:
+        """Remove ``name``; already gone is fine."""
+        with told(f"{self.label}: cannot remove {name}"), contextlib.suppress(FileNotFoundError):
+            self._sftp.remove(self._prefix + name)
+
+    def may_rename(self) -> bool | None:
+        """Return whether renames are allowed: "no such file" about a name that cannot be there says yes."""
+        nobody = f".archq-{os.getpid()}.part"
+        try:
+            self.rename(nobody, f"{nobody}.2")
+        except NotPermittedTransferError:
+            return False
+        except PermanentTransferError as error:
+            return getattr(error.__cause__, "errno", None) == errno.ENOENT
+        except Exception:
+            return None
+        return True
+
+    def close(self) -> None:
+        """End the session."""
+        with contextlib.suppress(Exception):
+            self._client.close()
+
+
+def _open(sftp: Any, path: str, flags: int) -> bytes:
+    """Return the handle of an opened file."""
+    kind, message = sftp._request(CMD_OPEN, path, flags, paramiko.SFTPAttributes())
+    if kind != CMD_HANDLE:
+        raise paramiko.SFTPError("the answer to an open is no handle")
+    handle: bytes = message.get_binary()
+    return handle
+
+
+class _CheckedWriter:
+    """Writes without waiting for each answer, and without losing one.
+
+    SFTPFile's own pipelining drops the statuses that come after its last write and whatever CLOSE answers: a disk that
+    was full, or a quota told at closing, would pass for success.
+    """
+
+    def __init__(self, sftp: Any, handle: bytes, offset: int) -> None:
+        self._sftp = sftp
+        self._handle = handle
+        self._offset = offset
+        self._unanswered = 0
+        self._error: Exception | None = None
+
+    def write(self, block: bytes) -> None:
+        """Send one block; its answer is checked later."""
+        self._sftp._async_request(self, CMD_WRITE, self._handle, int64(self._offset), block)
+        self._offset += len(block)
+        self._unanswered += 1
+        self._check_down_to(_WINDOW)
+
+    def finish(self) -> None:
+        """Return when every write, and the closing of the file, was acknowledged as done."""
+        self._check_down_to(0)
+        self._sftp._request(CMD_CLOSE, self._handle)
+
+    def _check_down_to(self, count: int) -> None:
+        while self._unanswered > count:
+            self._sftp._read_response()
+        if self._error:
+            raise self._error
+
+    def _async_response(self, kind: int, message: paramiko.Message, _number: int) -> None:
+        """Take one answer; paramiko calls this, in whatever order the server answers."""
+        self._unanswered -= 1
+        try:
+            if kind != CMD_STATUS:
+                raise paramiko.SFTPError("the answer to a write is no status")
+            self._sftp._convert_status(message)
+        except (OSError, EOFError, paramiko.SFTPError) as error:
+            self._error = self._error or error
