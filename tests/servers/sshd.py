@@ -1,0 +1,66 @@
+"""OpenSSH's internal-sftp in a chroot: a drop box that allows little more than writing, and a full account."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.servers import debian, syslog
+from tests.servers.keys import make_ssh_key
+from tests.servers.process import HOST, Daemon, Kind, RunningServer, free_port, served_directory, system_user, uploader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The fixed place in which Debian's sshd locks its unprivileged half up.
+EMPTY_DIRECTORY = Path("/run/sshd")
+
+SETTINGS = f"""\
+Port {{port}}
+ListenAddress {HOST}
+HostKey {{home}}/host_key
+PidFile none
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+AuthorizedKeysFile {{home}}/authorized_keys
+StrictModes no
+AllowUsers {{user}}
+DisableForwarding yes
+ChrootDirectory {{home}}/root
+Subsystem sftp internal-sftp
+ForceCommand internal-sftp -l INFO -u 0077 {{permitted}}
+"""
+PERMITTED = {"full": "", "upload-only": "-p open,close,write,realpath,stat,lstat,fstat,fsync,limits"}
+
+
+@contextmanager
+def running(kind: Kind) -> Iterator[RunningServer]:
+    """Serve an account of ``kind`` by OpenSSH; its log joins what internal-sftp says in the chroot."""
+    user = uploader()
+    system_user("sshd")
+    EMPTY_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
+    package = debian.fetched("openssh-server")
+    with served_directory(user) as home:
+        port = free_port()
+        (home / "authorized_keys").write_text(make_ssh_key(home / "client_key") + "\n")
+        (home / "known_hosts").write_text(f"[{HOST}]:{port} {make_ssh_key(home / 'host_key')}\n")
+        configuration = home / "sshd_config"
+        configuration.write_text(SETTINGS.format(port=port, home=home, user=user.pw_name, permitted=PERMITTED[kind]))
+        command = (package.program("usr/sbin/sshd"), "-D", "-e", "-f", str(configuration))
+        with (
+            syslog.collected(home / "root", home / "auth.log"),
+            Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon,
+        ):
+            yield RunningServer(
+                url=f"sftp://{user.pw_name}@{HOST}:{port}/incoming",
+                kind=kind,
+                incoming=home / "root" / "incoming",
+                uid=user.pw_uid,
+                gid=user.pw_gid,
+                daemon=daemon,
+                key=home / "client_key",
+                known_hosts=home / "known_hosts",
+                logs={"openssh": home / "auth.log"},
+            )
