@@ -226,7 +226,8 @@ def _clock(value: object) -> int:
     return int(match[1]) * 3600 + int(match[2]) * 60
 
 
-def _bins(value: object) -> tuple[float, ...] | None:
+def parse_bins(value: object) -> tuple[float, ...] | None:
+    """Return the rising upper ends of bins in MB/s, None for ``"auto"``; raise ConfigurationError for anything else."""
     if value == "auto":
         return None
     numbers = value if isinstance(value, list) and value else [-1]
@@ -290,7 +291,7 @@ SWEEPER_KEYS: Converters = {
     "remind": parse_duration,
     "max_skew": parse_duration,
 }
-LOGSUM_KEYS: Converters = {"ftp_log": _path, "ftp_log_zone": _text, "bins": _bins}
+LOGSUM_KEYS: Converters = {"ftp_log": _path, "ftp_log_zone": _text, "bins": parse_bins}
 LP_KEYS: Converters = {"system": _path}
 SECTIONS = ("queue", "instrument", "sweeper", "logsum", "lp")
 
