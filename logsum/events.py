@@ -1,0 +1,39 @@
+"""What logs tell: what a sweeper decided about a file, and an upload that a server saw (values only)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archq.names import WireName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One outcome of one file, from a transfer log.  Times are nanoseconds since 1970, ``size`` is in bytes.
+
+    ``ended`` is when the file's transfer was over, ``time`` when the sweeper had decided.
+    """
+
+    wire: WireName
+    instrument: str
+    outcome: str
+    time: int
+    ended: int
+    size: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One transfer to a server, from its log.  ``ended`` is in nanoseconds since 1970, ``size`` in bytes.
+
+    ``complete`` is the server's word, which proves nothing: a sender killed in mid-upload leaves "complete" ones.
+    """
+
+    wire: WireName
+    ended: int
+    seconds: float
+    size: int
+    complete: bool

@@ -1,0 +1,32 @@
+"""What the readers could not use: counted, so that it can be told and nothing is dropped silently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Problems:
+    """Counts of lines by file and kind, with the first example of each, and warnings as they came."""
+
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def unreadable(self, path: str, line: bytes, reason: str = "cannot be read") -> None:
+        """Count a line of ``path``."""
+        key = (path, reason)
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self.examples.setdefault(key, line[:80].decode("utf-8", "backslashreplace").rstrip("\n"))
+
+    def warn(self, message: str) -> None:
+        """Keep ``message`` for the user, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    def messages(self) -> list[str]:
+        """Return one sentence for each warning, and for each file and kind of trouble in it."""
+        return self.warnings + [
+            f"{path}: {count} line{'s' * (count > 1)} skipped: {reason}; the first is {self.examples[path, reason]!r}"
+            for (path, reason), count in self.counts.items()
+        ]

@@ -1,0 +1,1 @@
+"""Readers of every log that can tell about transfers, each a stream of values."""

@@ -1,0 +1,98 @@
+"""Transfer logs, which the sweeper writes: its verdicts from every log in a directory."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from archq.errors import MalformedError
+from archq.instants import SECOND, parse_instant
+from archq.names import parse_wire_name
+from archq.transferlog import FINAL, PASSING, Outcome, parse_outcome
+from logsum.events import Verdict
+from logsum.period import clock_of
+from logsum.readers.files import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from logsum.problems import Problems
+
+# The sweeper's clock may run behind the one that timed the transfer, by far less than a day.
+_SLACK = timedelta(days=1)
+
+_DATED = re.compile(r"(\d{8})\.tdcin\.log(?:\.gz)?", re.ASCII)
+_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_SNIFFED = 5  # lines: a damaged first one does not hide a log
+
+
+def read_directory(directory: str, since: int, problems: Problems) -> Iterator[Verdict]:
+    """Yield the verdicts from every transfer log in ``directory`` that may tell of transfers from ``since`` on."""
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if not name.startswith(".") and os.path.isfile(path) and not _is_earlier(name, since):
+            yield from read_file(path, problems)
+
+
+def read_file(path: str, problems: Problems) -> Iterator[Verdict]:
+    """Yield the verdicts in one transfer log, plain or gzipped; what cannot be used is counted."""
+    with opened(path) as lines:
+        head = list(islice(lines, _SNIFFED))
+        if head and not any(map(_STAMP.match, head)):
+            problems.warn(f"{path}: not a transfer log, left out")
+            return
+        for line in chain(head, lines):
+            yield from _parsed(line, path, problems)
+
+
+def _parsed(line: bytes, path: str, problems: Problems) -> Iterator[Verdict]:
+    try:
+        outcome = parse_outcome(line)
+        if outcome.outcome in FINAL or outcome.outcome in PASSING:
+            yield _verdict(outcome)
+        else:
+            problems.unreadable(path, line, f"an unknown outcome, {outcome.outcome}")
+    except (MalformedError, ValueError):
+        problems.unreadable(path, line)
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    facts = outcome.facts
+    wire = parse_wire_name(facts.get("wire", ""))
+    if not wire:
+        raise MalformedError("a line without a wire name")
+    seconds = float(facts["seconds"]) if "seconds" in facts else None
+    return Verdict(
+        wire=wire,
+        instrument=facts.get("instrument", wire.instrument),
+        outcome=outcome.outcome,
+        time=outcome.time,
+        ended=_ended(outcome, seconds),
+        size=int(facts["size"]) if "size" in facts else None,
+        seconds=seconds,
+    )
+
+
+def _ended(outcome: Outcome, seconds: float | None) -> int:
+    """Return when the transfer was over: by the sender's clock, or by ours where that one was found to be wrong."""
+    facts = outcome.facts
+    if "arrived" in facts:
+        return parse_instant(facts["arrived"])
+    if "started" in facts and seconds is not None:
+        return parse_instant(facts["started"]) + round(seconds * SECOND)
+    return outcome.time
+
+
+def _is_earlier(name: str, since: int) -> bool:
+    """Tell by its name whether a log ends before ``since``: it holds what was swept on one UTC date, never before."""
+    match = _DATED.fullmatch(name)
+    if not match:
+        return False
+    try:
+        day = datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return day + timedelta(days=1) + _SLACK < clock_of(since, UTC)

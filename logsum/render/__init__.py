@@ -1,0 +1,1 @@
+"""A report as text, data, table, plot or page."""

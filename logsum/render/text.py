@@ -1,0 +1,88 @@
+"""The report as text, to the byte as users of the original know it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from logsum.period import HOUR, clock_of
+from logsum.tally import chosen_bounds, in_bins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from logsum.period import Period
+    from logsum.tally import Performance, Tally
+
+UNITS = {"MB": 10**6, "MiB": 2**20}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How much is told, in what units, and the upper ends of the bins, None for ones that fit the rates."""
+
+    verbosity: int = 1
+    unit: str = "MB"
+    bounds: Sequence[float] | None = (1.0, 2.0, 4.0, 8.0)
+
+
+def render(period: Period, tallies: Sequence[Tally], style: Style) -> str:
+    """Return the report; an empty text where there is nothing to tell."""
+    told = [one for one in tallies if style.verbosity > 1 or one.files or one.errors]
+    if not told:
+        return ""
+    return "\n".join(line for part in ([_heading(period)], *(_section(one, style) for one in told)) for line in part)
+
+
+def _heading(period: Period) -> str:
+    days, rest = divmod(period.end - period.start, 24 * HOUR)
+    return (
+        "        Internet Data Storage Report\n"
+        "\n"
+        f"Period covered: {_clock(period.start, period)}  to\n"
+        f"                {_clock(period.end, period)}  or {days} days, {rest / HOUR:g} hours\n"
+    )
+
+
+def _clock(instant: int, period: Period) -> str:
+    return clock_of(instant, period.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _section(tally: Tally, style: Style) -> Iterator[str]:
+    yield f"Instrument: {tally.title:<10} {tally.files:5} files {tally.errors:7} errors\n"
+    if style.verbosity and tally.performance.sizes:
+        yield _performance(tally.performance, style)
+
+
+def _performance(performance: Performance, style: Style) -> str:
+    sizes, times = performance.sizes, performance.times
+    rates = performance.rates(UNITS[style.unit])
+    return (
+        f"FTP performance for {len(sizes)} files:\n"
+        f"  Files sizes:  Min = {min(sizes):9} bytes\n"
+        f"                Max = {max(sizes):9}\n"
+        "\n"
+        f"  Median rate:  {median(rates):4.2f} {style.unit}/s   Median Time: {_whole(median(times)):3} seconds\n"
+        f"     Min        {min(rates):4.2f}           Min       {_whole(min(times)):3}\n"
+        f"     Max        {max(rates):4.2f}           Max       {_whole(max(times)):3}\n"
+        "\n" + _histogram(rates, style)
+    )
+
+
+def _histogram(rates: Sequence[float], style: Style) -> str:
+    bounds = style.bounds or chosen_bounds(rates)
+    counts = in_bins(rates, bounds)
+    edges = pairwise((0.0, *bounds))
+    lines = [
+        f"{count:6}  at  {low:3.1f} < rate <= {high:3.1f}" for count, (low, high) in zip(counts, edges, strict=False)
+    ]
+    lines[0] += f" {style.unit}/sec"
+    return "".join(f"{line}\n" for line in (*lines, f"{counts[-1]:6}  at  {bounds[-1]:3.1f} < rate"))
+
+
+def _whole(seconds: float) -> int:
+    """Round half up, as the original did; Python's round() goes to the even neighbour."""
+    return math.floor(seconds + 0.5)
