@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 MAX_SIZE = 65_536  # bytes
+MAX_SECONDS = 1e12  # more than anybody waits, and exact to the millisecond
 
 REQUIRED = ("archq", "id", "instrument", "name", "size", "checksum", "mtime", "queued")
 OPTIONAL = (
@@ -94,6 +95,8 @@ class ControlFile:
         checked_instrument(self.instrument)
         if self.size < 0:
             raise MalformedError(f"{self.name}: a negative size, {self.size}")
+        if self.seconds is not None and not 0 <= self.seconds < MAX_SECONDS:
+            raise MalformedError(f"{self.name}: a try cannot last {self.seconds} s")
 
 
 def format_control(control: ControlFile) -> bytes:

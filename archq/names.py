@@ -57,7 +57,11 @@ def checked_file_name(text: str) -> str:
     """Return ``text`` if it can name a file in the archive: one path component that does not begin with a dot."""
     if not text or text.startswith(".") or "/" in text or "\0" in text:
         raise MalformedError(f"not a file's name in an archive (one component, no leading dot): {text[:80]!r}")
-    if len(os.fsencode(text)) > 255:
+    try:
+        size = len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError as error:
+        raise MalformedError(f"not text that a file's name can hold: {text[:80]!r}") from error
+    if size > 255:
         raise MalformedError(f"a file's name of more than 255 bytes: {text[:40]!r}…")
     return text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -191,7 +192,7 @@ def test_a_name_that_is_a_trap_survives_too(name: str) -> None:
         user=some.none() | ANY_TEXT,
         options=some.dictionaries(some.from_regex(r"\A[a-z0-9._-]{1,12}\Z"), ANY_TEXT, max_size=4),
         started=some.none() | some.integers(0, 2**63),
-        seconds=some.none() | some.integers(0, 10**12).map(lambda milliseconds: milliseconds / 1000),
+        seconds=some.none() | some.integers(0, 10**14).map(lambda milliseconds: milliseconds / 1000),
         tries=some.none() | some.integers(0, 10**6),
         extra=some.dictionaries(some.from_regex(r"\Ax-[a-z0-9._-]{0,12}\Z"), ANY_TEXT, max_size=4),
     )
@@ -364,6 +365,9 @@ def test_any_bytes_are_a_control_file_or_an_error_of_ours(text: bytes) -> None:
         ({"name": "../x"}, MalformedError, "not a file's name"),
         ({"instrument": "all"}, UsageError, "not an instrument's name"),
         ({"size": -1}, MalformedError, "img0001.fits: a negative size, -1"),
+        ({"seconds": -0.5}, MalformedError, r"img0001.fits: a try cannot last -0\.5 s"),
+        ({"seconds": math.nan}, MalformedError, "img0001.fits: a try cannot last nan s"),
+        ({"seconds": math.inf}, MalformedError, "img0001.fits: a try cannot last inf s"),
     ],
 )
 def test_what_cannot_be_is_never_built(changes: dict[str, object], error: type[Exception], message: str) -> None:

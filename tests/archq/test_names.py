@@ -119,6 +119,11 @@ def test_a_file_name_has_at_most_255_bytes_however_many_characters(text: str) ->
         checked_file_name(text)
 
 
+def test_half_a_character_names_no_file() -> None:
+    with pytest.raises(MalformedError, match=r"^not text that a file's name can hold: "):
+        checked_file_name("a\ud800")
+
+
 @given(WIRE_NAMES)
 def test_a_wire_name_parses_back_to_what_it_was(name: WireName) -> None:
     assert parse_wire_name(str(name)) == name
