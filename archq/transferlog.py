@@ -41,6 +41,10 @@ class Outcome:
     outcome: str
     facts: Mapping[str, str]
 
+    def __post_init__(self) -> None:
+        if not _OUTCOME.fullmatch(self.outcome):
+            raise MalformedError(f"not an outcome: {self.outcome[:40]!r}")
+
 
 def format_outcome(outcome: Outcome) -> bytes:
     """Return the line, its newline included."""
@@ -54,8 +58,6 @@ def parse_outcome(line: bytes) -> Outcome:
         time, outcome, *pairs = _whole_line(line).split(" ")
     except ValueError as error:
         raise MalformedError(f"not a line of a transfer log: {line[:80]!r}") from error
-    if not _OUTCOME.fullmatch(outcome):
-        raise MalformedError(f"not an outcome: {outcome[:40]!r}")
     facts: dict[str, str] = {}
     for pair in pairs:
         fields.add_pair(facts, pair)
