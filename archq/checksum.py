@@ -28,6 +28,7 @@ DEFAULT_ALGORITHM = "sha256"
 
 _DIGEST_LENGTHS = {"sha256": 64, "sha512": 128, "md5": 32, "blake3": 64}  # hexadecimal digits
 _CHUNK = 1 << 20  # bytes: large enough to amortise system calls, small enough to stay in the cache
+_ALGORITHM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
@@ -49,7 +50,7 @@ class Checksum:
 def parse_checksum(text: str) -> Checksum:
     """Return the checksum in ``text``; raise UnknownAlgorithmError or MalformedError."""
     algorithm, colon, digest = text.partition(":")
-    if not colon:
+    if not colon or not _ALGORITHM.fullmatch(algorithm):
         raise MalformedError(f"not a checksum such as sha256:9f86…: {text[:80]!r}")
     if algorithm not in _DIGEST_LENGTHS:
         raise UnknownAlgorithmError(f"unknown checksum algorithm {algorithm[:40]!r}: a newer archq may know it")
