@@ -1,0 +1,261 @@
+"""Files survive: what is written is whole or absent, and nothing planted is opened in its place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archq import durable
+from archq.durable import NotARegularFileError
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left_open():
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_regular_file_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    with opened(tmp_path / "file") as file:
+        assert file.read() == b"content"
+
+
+def opened(name, **arguments):
+    return os.fdopen(durable.open_unfollowed(name, **arguments), "rb")
+
+
+def test_a_file_is_opened_below_a_directory_that_may_have_moved(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "file").write_bytes(b"content")
+    with durable.opened_directory(tmp_path / "here") as directory:
+        (tmp_path / "here").rename(tmp_path / "there")
+        with opened("file", directory=directory) as file:
+            assert file.read() == b"content"
+
+
+@pytest.mark.parametrize("target", ["file", "missing", "link", "."])
+def test_a_symbolic_link_is_not_followed(tmp_path: Path, target: str) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(OSError) as caught:
+        durable.open_unfollowed(tmp_path / "link")
+    assert caught.value.errno == errno.ELOOP
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))  # what /dev/null is
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+def unix_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+@pytest.mark.parametrize("plant", [fifo, device, Path.mkdir])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, plant) -> None:
+    plant(tmp_path / "planted")
+    with pytest.raises(NotARegularFileError, match=r"not a regular file: .*planted"):
+        durable.open_unfollowed(tmp_path / "planted")
+
+
+def test_a_missing_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        durable.open_unfollowed(tmp_path / "missing")
+
+
+def test_a_new_file_replaces_nothing(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"mine")
+    (tmp_path / "dangling").symlink_to("elsewhere")
+    for name in ("taken", "dangling"):
+        with pytest.raises(FileExistsError):
+            durable.write_new(tmp_path / name, b"theirs")
+    assert (tmp_path / "taken").read_bytes() == b"mine"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_new_file_is_its_owners_alone_unless_said_otherwise(tmp_path: Path) -> None:
+    durable.write_new(tmp_path / "private", b"x")
+    durable.write_new(tmp_path / "public", b"x", 0o644)
+    assert stat.S_IMODE((tmp_path / "private").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "public").stat().st_mode) == 0o644
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    durable.write_over(str(path), b"first")
+    with path.open("rb") as reader:
+        durable.write_over(str(path), b"second, and longer")
+        assert reader.read() == b"first"
+    assert path.read_bytes() == b"second, and longer"
+    assert os.listdir(tmp_path) == ["state"]
+
+
+def test_a_dead_writers_leftover_does_not_hinder_the_next(tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(b"first")
+    (tmp_path / "state.new").write_bytes(b"hal")
+    durable.write_over(str(tmp_path / "state"), b"second")
+    assert (tmp_path / "state").read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["state"]
+
+
+SCRIPT = "import sys; from archq import durable; "
+
+
+CALLS = [("write", 1), ("fsync", 1), ("rename", 1)]
+REPLACE = (
+    "import os\ntry:\n    durable.write_over(sys.argv[1], b'new')\nexcept OSError as error:\n    os._exit(error.errno)"
+)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    (tmp_path / "states").mkdir()
+    (tmp_path / "states" / "state").write_bytes(b"old")
+    return tmp_path / "states" / "state"
+
+
+def replaced_under(rule: str, state: Path) -> int:
+    """Replace ``state`` in another process while strace follows ``rule`` for the files beside it; return its status."""
+    watched = [word for path in (state, f"{state}.new", state.parent) for word in ("-P", path)]
+    quiet = ["strace", "-qq", "-o", state.parents[1] / "trace"]
+    try:
+        if subprocess.run([*quiet, "true"], check=False).returncode:
+            pytest.skip("strace may not trace here")
+    except FileNotFoundError:
+        pytest.skip("strace is not installed")
+    return subprocess.run(
+        [*quiet, *watched, "-e", rule, sys.executable, "-c", SCRIPT + REPLACE, state], check=False
+    ).returncode
+
+
+@pytest.mark.parametrize(("call", "nth"), [*CALLS, ("fsync", 2)])
+def test_a_writer_that_is_killed_leaves_the_old_or_the_new_file(state: Path, call: str, nth: int) -> None:
+    assert replaced_under(f"inject={call}:signal=SIGKILL:when={nth}", state) == -signal.SIGKILL
+    assert state.read_bytes() in {b"old", b"new"}
+    durable.write_over(str(state), b"newest")
+    assert state.read_bytes() == b"newest"
+
+
+@pytest.mark.parametrize(("call", "nth"), CALLS)
+def test_a_call_that_fails_leaves_the_old_file_and_says_so(state: Path, call: str, nth: int) -> None:
+    assert replaced_under(f"inject={call}:error=ENOSPC:when={nth}", state) == errno.ENOSPC
+    assert state.read_bytes() == b"old"
+
+
+def test_a_name_that_may_not_be_durable_is_an_error(state: Path) -> None:
+    assert replaced_under("inject=fsync:error=EIO:when=2", state) == errno.EIO
+
+
+def test_directories_are_made_with_their_mode_whatever_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        durable.make_directory(str(tmp_path / "a" / "b"), 0o755)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o755
+
+
+def test_a_directory_that_is_there_keeps_its_mode_and_content(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(0o750)
+    (tmp_path / "a" / "file").touch()
+    durable.make_directory(str(tmp_path / "a"), 0o700)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o750
+    assert (tmp_path / "a" / "file").exists()
+
+
+def test_a_directory_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    durable.make_directory("a/b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_directory_is_moved_to_a_free_name_only(tmp_path: Path) -> None:
+    for name in ("building", "taken"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    with pytest.raises(OSError) as caught:
+        durable.move_new(str(tmp_path / "building"), str(tmp_path / "taken"))
+    assert caught.value.errno in {errno.ENOTEMPTY, errno.EEXIST}
+    durable.move_new(str(tmp_path / "building"), str(tmp_path / "queued"))
+    assert (tmp_path / "queued" / "file").read_text() == "building"
+    assert (tmp_path / "taken" / "file").read_text() == "taken"
+
+
+def test_lines_of_several_processes_at_once_are_all_there_and_whole(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = "[durable.append_line(sys.argv[1], (sys.argv[2] * 5000 + '\\n').encode()) for _ in range(10)]"
+    writers = [subprocess.Popen([sys.executable, "-c", SCRIPT + script, log, letter]) for letter in "abcd"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    lines = log.read_text().split("\n")
+    assert lines.pop() == ""
+    assert sorted(lines) == sorted(letter * 5000 for letter in "abcd" for _ in range(10))
+
+
+def test_a_line_after_an_unfinished_one_begins_afresh(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"whole\nunfin")
+    durable.append_line(str(log), b"next\n")
+    assert log.read_bytes().split(b"\n")[0] == b"whole"
+    assert log.read_bytes().split(b"\n")[1].startswith(b"unfin")
+    assert log.read_bytes().endswith(b"\nnext\n")
+
+
+def test_a_log_is_not_written_through_a_planted_link(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to("elsewhere")
+    with pytest.raises(OSError) as caught:
+        durable.append_line(str(tmp_path / "log"), b"line\n")
+    assert caught.value.errno == errno.ELOOP
+    assert not (tmp_path / "elsewhere").exists()
+
+
+HOLD = "import time\nwith durable.locked(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(600)"
+
+
+def test_a_lock_is_held_by_one_and_freed_when_its_holder_is_killed(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with subprocess.Popen([sys.executable, "-c", SCRIPT + HOLD, path], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError), durable.locked(path, wait=False):
+            pytest.fail("two hold the lock")
+        holder.kill()
+        with durable.locked(path):  # waits until the kernel has freed it
+            assert holder.wait() == -signal.SIGKILL
+
+
+def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with pytest.raises(RuntimeError), durable.locked(path):
+        raise RuntimeError
+    with durable.locked(path, wait=False), pytest.raises(BlockingIOError), durable.locked(path, wait=False):
+        pytest.fail("two hold the lock")
+
+
+def test_a_lock_is_not_inherited_by_programs_that_its_holder_starts(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with durable.locked(path):
+        child = subprocess.Popen(["sleep", "600"])
+    try:
+        with durable.locked(path, wait=False):
+            assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
