@@ -14,6 +14,7 @@ from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
 
 from archq.demo.hosting import INCOMING, UPLOAD_ONLY, Service, told
+from archq.demo.xferlog import xferlog_line
 
 EVERYTHING = "elradfmwMT"  # pyftpdlib's letters: e is CWD, l LIST and SIZE, w STOR, a APPE, d DELE, f RNFR
 
@@ -54,16 +55,6 @@ class _Session(FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
         )
         with self.xferlog.open("a") as log:
             log.write(line)
-
-
-def xferlog_line(
-    *, ended: float, seconds: float, host: str, size: int, path: str, incoming: bool, user: str, complete: bool
-) -> str:
-    """Return one line as wu-ftpd's xferlog(5) has it: whole seconds, at least one; the stamp in the local zone."""
-    return (
-        f"{time.ctime(ended)} {max(1, round(seconds))} {host} {size} {path.replace(' ', '_')} b _ "
-        f"{'i' if incoming else 'o'} r {user} ftp 0 * {'c' if complete else 'i'}\n"
-    )
 
 
 def _authorizer(service: Service) -> DummyAuthorizer:

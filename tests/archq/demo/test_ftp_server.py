@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archq.demo.ftpserver import xferlog_line
 from archq.demo.servers import FULL, UPLOAD_ONLY, DemoServer, ftp_server
+from archq.demo.xferlog import xferlog_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
