@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.requirements import require
-from tests.servers import sshd, vsftpd
+from tests.servers import proftpd, pureftpd, sshd, vsftpd
 from tests.servers.process import RunningServer, UnavailableError
 
 if TYPE_CHECKING:
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 DROP_BOXES: dict[str, Start] = {
     "vsftpd": partial(vsftpd.running, "upload-only"),
+    "proftpd": partial(proftpd.running, "upload-only"),
+    "pureftpd": partial(pureftpd.running, "upload-only"),
     "sshd": partial(sshd.running, "upload-only"),
 }
 FULL_ACCOUNTS: dict[str, Start] = {
     "vsftpd": partial(vsftpd.running, "full"),
+    "proftpd": partial(proftpd.running, "full"),
+    "pureftpd": partial(pureftpd.running, "full"),
     "sshd": partial(sshd.running, "full"),
 }
 OVER_TLS: Start = partial(vsftpd.running, "full", tls=True)
@@ -91,6 +95,26 @@ def vsftpd_full(fleet: Fleet) -> RunningServer:
 @pytest.fixture
 def vsftpd_tls(fleet: Fleet) -> RunningServer:
     return fleet.lend(OVER_TLS)
+
+
+@pytest.fixture
+def proftpd_drop_box(fleet: Fleet) -> RunningServer:
+    return fleet.lend(DROP_BOXES["proftpd"])
+
+
+@pytest.fixture
+def proftpd_full(fleet: Fleet) -> RunningServer:
+    return fleet.lend(FULL_ACCOUNTS["proftpd"])
+
+
+@pytest.fixture
+def pureftpd_drop_box(fleet: Fleet) -> RunningServer:
+    return fleet.lend(DROP_BOXES["pureftpd"])
+
+
+@pytest.fixture
+def pureftpd_full(fleet: Fleet) -> RunningServer:
+    return fleet.lend(FULL_ACCOUNTS["pureftpd"])
 
 
 @pytest.fixture

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 UPLOADER = "archqtest"
+PASSWORD = "only-for-tests"
+PASSWORD_HASH = (
+    "$6$archqtest$q.1zZnC/qI1wTP0PyBXfteq5TOKo0p3931nMBMgU9DJd.gQ9XObg4uSbZzbh8mbx8egQZfskOWiyRb6YDLXv41"  # by crypt(3)
+)
 # Outside the range of ports that outgoing connections take, and wide: closed data connections linger for a minute each.
 PASSIVE_PORTS = (10000, 29999)
 PATIENCE = 20  # seconds
@@ -32,7 +36,8 @@ class UnavailableError(Exception):
     """A real server cannot be had on this machine, and why."""
 
 
-# A test run that is killed takes its servers with it.  (The thread that starts one must live as long.)
+# A test run that is killed takes its servers with it (but not ProFTPD: the kernel forgets this request when a
+# process changes its user).  The thread that starts a server must live as long as the server should.
 WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
@@ -57,7 +62,7 @@ class Daemon:
         try:
             wait_until(self._answers, "its port answers")
         except (OSError, RuntimeError) as error:
-            self.stop()
+            self._kill()
             raise RuntimeError(f"{self.command[0]}: {error}\n{self.output.read_text(errors='replace')}") from error
 
     def __enter__(self) -> Self:
@@ -71,16 +76,16 @@ class Daemon:
         assert self.process is not None
         if self.process.poll() is not None:
             raise RuntimeError(f"ended with status {self.process.returncode} instead of listening")
-        try:
-            socket.create_connection((HOST, self.port), timeout=PATIENCE).close()
-        except ConnectionRefusedError:
-            return False
-        return True
+        return listens(self.port)
 
     def stop(self) -> None:
         """End the server and its sessions as a power cut would; once stopped, nothing happens."""
-        if self.process is None:
-            return
+        if self.process:
+            self._kill()
+            wait_until(lambda: not listens(self.port), "its port is closed")  # a dying session may still hold it
+
+    def _kill(self) -> None:
+        assert self.process is not None
         with suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGSTOP)  # so that no session begins meanwhile
         for pid in list(family(self.process.pid)):
@@ -88,6 +93,12 @@ class Daemon:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.process = None
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        client.settimeout(PATIENCE)
+        return client.connect_ex((HOST, port)) == 0
 
 
 def family(pid: int) -> Iterator[int]:

@@ -10,6 +10,7 @@ from tests.servers.keys import make_certificate
 from tests.servers.process import (
     HOST,
     PASSIVE_PORTS,
+    PASSWORD,
     Daemon,
     Kind,
     RunningServer,
@@ -20,8 +21,6 @@ from tests.servers.process import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PASSWORD = "only-for-tests"
 
 # The seccomp sandbox kills uploads on recent kernels; isolation needs privileges that a container may lack.
 SETTINGS = f"""\
