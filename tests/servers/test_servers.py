@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import paramiko
 import pytest
 
 from tests.servers.clients import connected, ftp, sftp, trusting
@@ -17,8 +18,6 @@ from tests.servers.process import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import paramiko
 
     from tests.servers.process import RunningServer
 
@@ -191,7 +190,7 @@ def test_an_ftp_server_that_goes_away_takes_its_sessions_along(server: RunningSe
 def test_an_ssh_server_that_goes_away_takes_its_sessions_along(sshd_full: RunningServer) -> None:
     with sftp(sshd_full) as session:
         sshd_full.stop()
-        with pytest.raises((EOFError, OSError)):
+        with pytest.raises((paramiko.SSHException, EOFError, OSError)):
             session.listdir()
 
 
