@@ -76,13 +76,12 @@ def fetched(*packages: str) -> Unpacked:
 
 def unpack(packages: tuple[str, ...], root: Path) -> None:
     """Fill ``root`` out of sight; the rename says that it is whole."""
-    update_lists()
     building = root.with_name(f"{root.name}.building")
     archives = root.with_name(f"{root.name}.archives")
     for leftover in (building, archives):
         shutil.rmtree(leftover, ignore_errors=True)
     (archives / "partial").mkdir(parents=True)
-    download(packages, archives)
+    download(packages, archives, failed_update())
     for archive in sorted(archives.glob("*.deb")):
         run("dpkg", "-x", str(archive), str(building))
     building.mkdir(exist_ok=True)  # nothing to unpack: the installed program is the newest
@@ -90,10 +89,16 @@ def unpack(packages: tuple[str, ...], root: Path) -> None:
     shutil.rmtree(archives)
 
 
-def download(packages: tuple[str, ...], archives: Path) -> None:
-    """Ask apt what installing would need on this machine, shared libraries too, and download just that."""
+def download(packages: tuple[str, ...], archives: Path, failed: UnavailableError | None) -> None:
+    """Ask apt what installing would need on this machine, shared libraries too, and download just that.
+
+    Lists that could not be updated may still do: that they ``failed`` is only told if the packages do not come either.
+    """
     wishes = ("--reinstall", "--no-install-recommends", "--download-only", "--yes")
-    apt("install", *wishes, "-o", f"Dir::Cache::archives={archives}", *packages)
+    try:
+        apt("install", *wishes, "-o", f"Dir::Cache::archives={archives}", *packages)
+    except UnavailableError as error:
+        raise failed or error from error
 
 
 # Once a run: a machine without network should say so after one attempt, not after one for each server.
@@ -109,18 +114,12 @@ def failed_update() -> UnavailableError | None:
     return None
 
 
-def update_lists() -> None:
-    """Bring our own package lists up to date."""
-    if error := failed_update():
-        raise error
-
-
 def apt(*words: str) -> None:
     run("apt-get", "-c", str(CACHE / "apt.conf"), "-qq", *words)
 
 
 def run(*command: str) -> None:
-    """Run a program of Debian's; UnavailableError tells its last word."""
+    """Run a program of Debian's; UnavailableError tells what it said."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=MOST_SECONDS)
     except FileNotFoundError:
@@ -130,8 +129,13 @@ def run(*command: str) -> None:
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"{command[0]} did not end within {MOST_SECONDS} seconds") from None
     if done.returncode:
-        last_word = (done.stderr.strip() or done.stdout.strip() or "no message").split("\n")[-1]
-        raise UnavailableError(f"{command[0]} cannot fetch the real servers: {last_word}")
+        raise UnavailableError(f"{command[0]} cannot fetch the real servers: {first_error(done.stderr)}")
+
+
+def first_error(messages: str) -> str:
+    """Pick the reason out of what apt and dpkg say: the errors that follow the first come of it."""
+    lines = messages.strip().split("\n")
+    return next((line for line in lines if line.startswith(("E: ", "dpkg"))), lines[-1])
 
 
 @contextmanager

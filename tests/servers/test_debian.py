@@ -37,12 +37,22 @@ def test_without_apt_the_reason_says_so(programs: Path) -> None:
         debian.fetched("vsftpd")
 
 
-def test_without_network_the_reason_is_apts_last_word_and_apt_is_asked_once(programs: Path, tmp_path: Path) -> None:
-    make_program(programs / "apt-get", f"echo asked >> {tmp_path}/calls; echo 'E: no network' >&2; exit 100")
+def test_without_network_the_reason_is_apts_first_error_and_lists_are_asked_for_once(
+    programs: Path, tmp_path: Path
+) -> None:
+    complaint = "echo 'W: no InRelease' >&2; echo 'E: Temporary failure resolving the mirror' >&2; echo 'E: Bye' >&2"
+    make_program(
+        programs / "apt-get", f'case "$*" in *update*) echo asked >> {tmp_path}/calls; {complaint};; esac; exit 100'
+    )
     for package in ("vsftpd", "pure-ftpd"):
-        with pytest.raises(UnavailableError, match="apt-get cannot fetch the real servers: E: no network"):
+        with pytest.raises(UnavailableError, match="apt-get cannot fetch the real servers: E: Temporary failure"):
             debian.fetched(package)
     assert (tmp_path / "calls").read_text() == "asked\n"
+
+
+def test_stale_lists_do_when_they_still_lead_to_the_packages(programs: Path) -> None:
+    make_program(programs / "apt-get", 'case "$*" in *update*) exit 100;; esac')
+    assert debian.fetched("vsftpd").root.is_dir()
 
 
 def test_an_interrupted_fetch_is_begun_again_and_a_whole_one_is_kept(programs: Path, tmp_path: Path) -> None:
