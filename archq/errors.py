@@ -104,6 +104,7 @@ _BY_ERRNO: dict[int, type[ArchqError]] = {
     errno.EACCES: NotPermittedError,
     errno.EPERM: NotPermittedError,
     errno.EROFS: CannotCreateError,
+    errno.EEXIST: CannotCreateError,
     errno.ENOSPC: TemporaryError,
     errno.EDQUOT: TemporaryError,
     errno.EFBIG: TemporaryError,
@@ -111,6 +112,7 @@ _BY_ERRNO: dict[int, type[ArchqError]] = {
     errno.ENFILE: TemporaryError,
     errno.ENOMEM: TemporaryError,
     errno.EAGAIN: TemporaryError,
+    errno.ESTALE: TemporaryError,
 }
 
 
