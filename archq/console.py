@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
-from archq.errors import ArchqError, ExitStatus, from_os_error
+from archq.errors import ArchqError, ExitStatus, UsageError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     import click
 
@@ -25,71 +28,105 @@ def printable(text: str) -> str:
 
 
 def complain(program: str, message: str) -> None:
-    """Print one line on standard error."""
-    print(f"{program}: {printable(message)}", file=sys.stderr, flush=True)
+    """Print one line on standard error; where that cannot be, the exit status has to tell."""
+    if sys.stderr is None:  # closed by our caller, and print() would take standard output instead
+        return
+    try:
+        print(f"{program}: {printable(message)}", file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def run(program: str, main: Callable[[], int | None]) -> int:
     """Call ``main`` and return the exit status of ``program``; every error becomes one line on standard error."""
+    status = _status_of(program, main)
     try:
-        status = main()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+    except OSError as error:
+        _discard(sys.stdout)
+        if status == ExitStatus.DONE:
+            return _told(program, from_os_error(error, "write standard output"))
+    return status
+
+
+def _status_of(program: str, main: Callable[[], int | None]) -> int:
+    try:
+        return main() or ExitStatus.DONE
     except ArchqError as error:
-        complain(program, str(error))
-        return error.status
+        return _told(program, error)
     except KeyboardInterrupt:
         complain(program, "interrupted")
         return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        return _reader_left()
     except OSError as error:
-        translated = from_os_error(error, f"use {_named(error)}")
-        complain(program, str(translated))
-        return translated.status
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return ExitStatus.DONE  # as a Unix filter does (`archq status | head`)
+        return _told(program, from_os_error(error, _tried(error)))
     except Exception as error:
         if os.environ.get("ARCHQ_DEBUG"):
             raise
-        complain(
-            program,
-            f"our own bug: {type(error).__name__}: {error}; please report it (ARCHQ_DEBUG=1 shows where)",
-        )
+        words = f"{type(error).__name__}: {error}"
+        complain(program, f"our own bug: {words}; please report it (ARCHQ_DEBUG=1 shows where)")
         return ExitStatus.BUG
-    return status or ExitStatus.DONE
 
 
 def run_click(program: str, command: click.Command, arguments: list[str] | None = None) -> int:
     """Run a click command as :func:`run` does, its own errors included, and return the exit status."""
     import click
 
+    if f"_{program}_COMPLETE".upper().replace("-", "_") in os.environ:  # a shell asks what could come next
+        command.main(prog_name=program)
+
     def main() -> int | None:
+        # Not command.main: it takes an EOFError for an interrupt, and a broken pipe of any kind for our reader's.
         try:
-            return command.main(args=arguments, prog_name=program, standalone_mode=False)  # type: ignore[no-any-return]
-        except click.exceptions.NoArgsIsHelpError as error:
+            with command.make_context(program, list(sys.argv[1:] if arguments is None else arguments)) as context:
+                return command.invoke(context)  # type: ignore[no-any-return]
+        except click.exceptions.Exit as error:
+            return error.exit_code
+        except click.Abort:
+            raise KeyboardInterrupt from None
+        except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # unknown to click 8.1
             print(error.format_message(), file=sys.stderr)
             return ExitStatus.USAGE
         except click.ClickException as error:
-            complain(program, _sentence(error))
-            return ExitStatus.USAGE
-        except click.Abort:
-            raise KeyboardInterrupt from None
+            raise UsageError(_sentence(error)) from error
 
     return run(program, main)
 
 
+def _told(program: str, error: ArchqError) -> int:
+    complain(program, str(error))
+    return error.status
+
+
 def _sentence(error: click.ClickException) -> str:
-    message = error.format_message().strip().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     words = f" (see {context.command_path} --help)" if context else ""
     return f"{message[:1].lower()}{message[1:]}{words}"
 
 
-def _named(error: OSError) -> str:
+def _tried(error: OSError) -> str:
     name = error.filename2 or error.filename
-    return os.fsdecode(name) if isinstance(name, str | bytes) else "a file"
+    return f"use {os.fsdecode(name)}" if isinstance(name, str | bytes) else "go on"
 
 
-def _reader_left() -> int:
-    """End quietly when the reader of our output has gone, as a Unix filter does (`archq status | head`)."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    return ExitStatus.DONE
+def _reader_left() -> bool:
+    """Say whether it is the reader of our output that has gone, and not the other end of some connection."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(events & (select.POLLERR | select.POLLHUP) for _descriptor, events in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no standard output, or one that is no file
+        return False
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what ``stream`` still holds vanish: the interpreter would try it again at its end, and complain."""
+    with contextlib.suppress(OSError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stream.fileno())
+        os.close(devnull)

@@ -89,7 +89,7 @@ ANY_TEXT = some.binary(max_size=60).map(os.fsdecode)
 
 
 def changed(**changes: object) -> ControlFile:
-    return dataclasses.replace(CONTROL, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(CONTROL, **changes)
 
 
 def sample(*, without: str = "", extra: str = "") -> bytes:
