@@ -130,19 +130,20 @@ def publish(old: Name, new: Name, *, directory: int | None = None) -> None:
     os.unlink(old, dir_fd=directory)
 
 
-def append_line(path: str, line: bytes, mode: int = 0o644) -> None:
-    """Append ``line`` (its newline included) to the log ``path``; it is on stable storage.
+def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = True) -> None:
+    """Append ``line`` (its newline included) to the log ``path``; it is on stable storage unless not ``synced``.
 
     A lock keeps two writers apart, and a line that a dead writer left unfinished is ended first.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    descriptor = _opened_or_made(path, mode, os.O_APPEND)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         size = os.fstat(descriptor).st_size
         unfinished = size and os.pread(descriptor, 1, size - 1) != b"\n"
         write_all(descriptor, b"\n" * bool(unfinished) + line)
-        sync(descriptor)
-        if not size:
+        if synced:
+            sync(descriptor)
+        if synced and not size:
             sync_directory(os.path.dirname(path) or ".")
     finally:
         os.close(descriptor)
@@ -166,9 +167,21 @@ def locked(path: str, *, mode: int = 0o600, wait: bool = True) -> Iterator[int]:
 
     Raise BlockingIOError at once when it is taken and ``wait`` is false.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    descriptor = _opened_or_made(path, mode)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if not lock(descriptor, wait=wait):
+            raise BlockingIOError(errno.EWOULDBLOCK, "somebody else holds the lock", path)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _opened_or_made(path: str, mode: int, flags: int = 0) -> int:
+    """Return a descriptor that reads and writes; only a file that is made here gets the mode."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, _CREATE | flags, mode)
+            os.fchmod(descriptor, mode)
+            return descriptor

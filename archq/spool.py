@@ -26,21 +26,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from archq import durable, fields
+from archq import durable
 from archq.control import ControlFile, parse_control
 from archq.errors import (
     ArchqError,
     CannotCreateError,
     ExitStatus,
-    MalformedError,
     NoInputError,
     NotPermittedError,
     from_os_error,
 )
-from archq.filestate import FileState, format_state, parse_state
+from archq.filestate import FileState
 from archq.instants import format_instant
 from archq.names import checked_id, new_id
 from archq.options import Remote
+from archq.queuestate import QueueState
+from archq.records import format_record, parse_record
 from archq.transferlog import Outcome, format_outcome
 
 if TYPE_CHECKING:
@@ -76,14 +77,28 @@ class RequestId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """What a request's user asked for, beside its files.  Times are nanoseconds since 1970."""
+    """What a request's user asked for, beside its files; changed by users' commands only.
+
+    Instants are nanoseconds since 1970.  It may hold a password: it belongs into the spool and nowhere else.
+    """
 
     user: str
     title: str
     queued: int
     priority: int = 50  # 1 to 100, 100 first
     maxftp: float | None = None  # seconds a file; None: as the queue says
-    remote: Remote = field(default_factory=Remote)
+    remhost: str | None = None
+    rempath: str | None = None
+    remuser: str | None = None
+    rempw: str | None = field(default=None, repr=False)
+    hold: str | None = None  # why a person holds it; None: it is not held
+    not_before: int = 0
+    altered: int = 0  # when a person last changed it, or said "again"; errors before that no longer count
+
+    @property
+    def remote(self) -> Remote:
+        """Where this request goes instead of where its queue goes."""
+        return Remote(host=self.remhost, path=self.rempath, user=self.remuser, password=self.rempw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +213,12 @@ class Spool:
 
     def ticket(self, state: str, request: RequestId) -> Ticket:
         """Return what the user of ``request`` asked for."""
-        return parse_ticket(_text_of(self.place(state, str(request), "request")))
+        return parse_record(Ticket, _text_of(self.place(state, str(request), "request")))
+
+    def alter(self, state: str, request: RequestId, ticket: Ticket) -> None:
+        """Make ``ticket`` what the user of ``request`` asked for."""
+        path = self.place(state, str(request), "request")
+        durable.write_over(path, format_record(ticket).encode(), self.file_mode)
 
     def files(self, state: str, request: RequestId) -> list[SpooledFile]:
         """Return the files of ``request`` in the order they were submitted."""
@@ -215,13 +235,13 @@ class Spool:
 
     def _file_state(self, path: str) -> FileState:
         try:
-            return parse_state(_text_of(f"{path}.state"))
+            return parse_record(FileState, _text_of(f"{path}.state"))
         except FileNotFoundError:
             return FileState()
 
     def record(self, file: SpooledFile, state: FileState) -> SpooledFile:
         """Make ``state`` the durable state of ``file`` and return the file with it."""
-        durable.write_over(f"{file.path}.state", format_state(state).encode(), self.file_mode)
+        durable.write_over(f"{file.path}.state", format_record(state).encode(), self.file_mode)
         return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
 
     def move(self, request: RequestId, source: str, target: str) -> None:
@@ -235,12 +255,37 @@ class Spool:
         now = time.time_ns()
         path = self.place("log", f"{format_instant(now)[:10].replace('-', '')}.log")
         line = format_outcome(Outcome(time=now, outcome=event, facts=facts))
-        durable.append_line(path, line, self.file_mode)
+        durable.append_line(path, line, self.file_mode, synced=False)
 
     def queue_place(self, queue: str, name: str) -> str:
         """Return the path of one of a queue's own files."""
         durable.make_directory(self.place("queues", queue), self.directory_mode)
         return self.place("queues", queue, name)
+
+    def own_queue(self, queue: str) -> contextlib.AbstractContextManager[int]:
+        """Be the one shipper of ``queue``; raise BlockingIOError at once if another one is."""
+        return durable.locked(self.queue_place(queue, "lock"), mode=self.file_mode, wait=False)
+
+    def queue_state(self, queue: str) -> QueueState:
+        """Return what the last shipper said of ``queue``."""
+        with contextlib.suppress(FileNotFoundError):
+            return parse_record(QueueState, _text_of(self.queue_place(queue, "state")))
+        return QueueState()
+
+    def record_queue(self, queue: str, state: QueueState) -> None:
+        """Say how ``queue`` is."""
+        durable.write_over(self.queue_place(queue, "state"), format_record(state).encode(), self.file_mode)
+
+    def known_account(self, queue: str, url: str) -> str:
+        """Return what `archq doctor` found the queue's account at ``url`` to be, "" if it has not looked."""
+        with contextlib.suppress(FileNotFoundError):
+            kind, _, known_url = _text_of(self.queue_place(queue, "account")).rstrip("\n").partition(" ")
+            return kind if known_url == url else ""
+        return ""
+
+    def record_account(self, queue: str, url: str, kind: str) -> None:
+        """Remember that the queue's account at ``url`` is "full" or "upload-only"."""
+        durable.write_over(self.queue_place(queue, "account"), f"{kind} {url}\n".encode(), self.file_mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,43 +324,6 @@ class UnknownOutcomeError(ArchqError):
     """The one step that queues a request was done, but not known to survive a power cut."""
 
     status = ExitStatus.INPUT_OUTPUT
-
-
-def format_ticket(ticket: Ticket) -> str:
-    """Return ``ticket`` as text.  It may hold a password: it belongs into the spool and nowhere else."""
-    pairs = {
-        "user": ticket.user,
-        "title": ticket.title,
-        "queued": str(ticket.queued),
-        "priority": str(ticket.priority),
-        "maxftp": None if ticket.maxftp is None else repr(ticket.maxftp),
-        "remhost": ticket.remote.host,
-        "rempath": ticket.remote.path,
-        "remuser": ticket.remote.user,
-        "rempw": ticket.remote.password,
-    }
-    return fields.format_lines((key, value) for key, value in pairs.items() if value is not None)
-
-
-def parse_ticket(text: str) -> Ticket:
-    """Return the ticket that :func:`format_ticket` wrote; raise MalformedError for another text."""
-    pairs = fields.parse_lines(text)
-    try:
-        return Ticket(
-            user=pairs["user"],
-            title=pairs["title"],
-            queued=int(pairs["queued"]),
-            priority=int(pairs["priority"]),
-            maxftp=float(pairs["maxftp"]) if "maxftp" in pairs else None,
-            remote=Remote(
-                host=pairs.get("remhost"),
-                path=pairs.get("rempath"),
-                user=pairs.get("remuser"),
-                password=pairs.get("rempw"),
-            ),
-        )
-    except (KeyError, ValueError) as error:
-        raise MalformedError(f"not a request's record: {error}") from error
 
 
 def _text_of(path: str) -> str:

@@ -26,7 +26,8 @@ from archq.errors import (
 )
 from archq.names import checked_file_name, new_id
 from archq.options import Options, check_options, parse_words
-from archq.spool import Draft, RequestId, Spool, Ticket, format_ticket
+from archq.records import format_record
+from archq.spool import Draft, RequestId, Spool, Ticket
 from archq.version import __version__
 
 if TYPE_CHECKING:
@@ -118,13 +119,16 @@ class _Submission:
             queued=time.time_ns(),
             priority=priority,
             maxftp=options.maxftp,
-            remote=options.remote,
+            remhost=options.remote.host,
+            rempath=options.remote.path,
+            remuser=options.remote.user,
+            rempw=options.remote.password,
         )
 
     def accept(self) -> Request:
         """Copy every file, then make the request queued with one step."""
         size = sum(self.add(part, source) for part, source in enumerate(self.sources, start=1))
-        self.draft.write("request", format_ticket(self.ticket).encode())
+        self.draft.write("request", format_record(self.ticket).encode())
         self.draft.commit(self.id)
         return Request(id=self.id, files=len(self.sources), bytes=size)
 

@@ -20,7 +20,12 @@ from paramiko.sftp import (
     int64,
 )
 
-from archq.transports.base import NotPermittedTransferError, PermanentTransferError, Scope
+from archq.transports.base import (
+    NotPermittedTransferError,
+    PermanentTransferError,
+    Scope,
+    TemporaryTransferError,
+)
 from archq.transports.faults import know_ssh, told
 
 if TYPE_CHECKING:
@@ -114,7 +119,7 @@ class SftpTransport:
         except OSError as error:
             # Version 3 of the protocol has one code, "failure", for a name that is taken as for much else.
             if error.errno is None and not offset and self._is_there(name):
-                raise PermanentTransferError(f"{name} is already there", Scope.FILE) from error
+                raise TemporaryTransferError(f"{self.label}: {name} is already there") from error
             raise
 
     def _is_there(self, name: str) -> bool:

@@ -1,0 +1,122 @@
+"""What to try next, and when to try again (pure: the time is an argument)."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from archq.instants import SECOND
+
+if TYPE_CHECKING:
+    from archq.spool import RequestId
+
+FILE_FIRST_WAIT = 5.0  # seconds
+FILE_LONGEST_WAIT = 3600.0
+QUEUE_FIRST_WAIT = 2.0
+QUEUE_LONGEST_WAIT = 60.0  # while its error is temporary, so an outage is noticed as over within a minute
+BLOCKED_WAIT = 900.0  # while somebody has to mend something
+JITTER = 0.2  # of a wait, so that many spools do not call in the same second after an outage
+
+LARGE = 100_000_000  # bytes: files from here on leave one connection to the smaller ones
+AGEING = 3600.0  # seconds of waiting that count as one step of priority, so that nothing waits for ever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A file that could be sent.  Instants are nanoseconds since 1970."""
+
+    request: RequestId
+    part: int
+    size: int  # bytes
+    queued: int
+    next_try: int = 0
+    priority: int = 50
+
+    @property
+    def rank(self) -> tuple[float, RequestId, int]:
+        """What comes first sorts first: by priority and age (an order that lasts, as all age alike), then by number."""
+        return self.queued / SECOND / AGEING - self.priority, self.request, self.part
+
+
+Key = tuple["RequestId", int]
+Heap = list[tuple[tuple[float, "RequestId", int], int, Candidate]]
+
+
+class Agenda:
+    """The files that wait for a connection: each is due or will be."""
+
+    def __init__(self) -> None:
+        self._live: dict[Key, Candidate] = {}
+        # Heaps may hold entries that are no longer live; they are passed over when they come up.
+        self._due: dict[bool, Heap] = {False: [], True: []}
+        self._later: list[tuple[int, int, Candidate]] = []
+        self._count = itertools.count()  # settles ties, as candidates themselves have no order
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def add(self, candidate: Candidate) -> None:
+        """Add a file, or replace what is known of it."""
+        self._live[candidate.request, candidate.part] = candidate
+        heapq.heappush(self._later, (candidate.next_try, next(self._count), candidate))
+
+    def discard(self, request: RequestId) -> None:
+        """Forget every file of ``request``."""
+        for key in [key for key in self._live if key[0] == request]:
+            del self._live[key]
+
+    def take(self, now: int, *, small_only: bool = False) -> Candidate | None:
+        """Remove and return the due file that comes first, None if none is due."""
+        self._sort_out(now)
+        heaps = [self._first_live(self._due[large]) for large in ((False,) if small_only else (False, True))]
+        first = min((heap for heap in heaps if heap), key=lambda heap: heap[0][0], default=None)
+        if first is None:
+            return None
+        candidate = heapq.heappop(first)[2]
+        del self._live[candidate.request, candidate.part]
+        return candidate
+
+    def next_due(self, now: int) -> int | None:
+        """Return the instant at which a file will be due next, ``now`` if one is, None if there is none."""
+        self._sort_out(now)
+        if any(self._first_live(heap) for heap in self._due.values()):
+            return now
+        return self._later[0][0] if self._later else None
+
+    def make_all_due(self) -> None:
+        """Let nothing wait any longer."""
+        for candidate in list(self._live.values()):
+            if candidate.next_try:
+                self.add(replace(candidate, next_try=0))
+
+    def _sort_out(self, now: int) -> None:
+        while self._later and (self._later[0][0] <= now or not self._is_live(self._later[0][2])):
+            candidate = heapq.heappop(self._later)[2]
+            if self._is_live(candidate):
+                heapq.heappush(self._due[candidate.size >= LARGE], (candidate.rank, next(self._count), candidate))
+
+    def _first_live(self, heap: Heap) -> Heap:
+        while heap and not self._is_live(heap[0][2]):
+            heapq.heappop(heap)
+        return heap
+
+    def _is_live(self, candidate: Candidate) -> bool:
+        return self._live.get((candidate.request, candidate.part)) is candidate
+
+
+def file_wait(failures: int, chance: float) -> float:
+    """Return the seconds before a file's next try after ``failures`` in a row; ``chance`` is from 0 to 1."""
+    return min(_jittered(FILE_FIRST_WAIT * 2.0 ** min(failures - 1, 20), chance), FILE_LONGEST_WAIT)
+
+
+def queue_wait(failures: int, *, permanent: bool, chance: float) -> float:
+    """Return the seconds before a queue is probed again after ``failures`` in a row."""
+    if permanent:
+        return BLOCKED_WAIT
+    return min(_jittered(QUEUE_FIRST_WAIT * 2.0 ** min(failures - 1, 20), chance), QUEUE_LONGEST_WAIT)
+
+
+def _jittered(wait: float, chance: float) -> float:
+    return wait * (1 - JITTER + 2 * JITTER * chance)

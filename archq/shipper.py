@@ -1,0 +1,356 @@
+"""The owner of a queue: gives its files to workers, ends what takes too long, and remembers what went wrong.
+
+It is one process with one thread.  Everything it knows that matters is in the spool, so that it may be killed at any
+instant and the next one goes on.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from archq.errors import ArchqError, ExitStatus
+from archq.filestate import FileState, Phase
+from archq.instants import SECOND
+from archq.quantities import format_size
+from archq.queuestate import QueuePhase, QueueState
+from archq.schedule import BLOCKED_WAIT, LARGE, Agenda, Candidate, file_wait, queue_wait
+from archq.spool import QUEUED, SENT
+from archq.transports.base import Scope
+from archq.worker import Failure, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archq.config import QueueSettings
+    from archq.spool import RequestId, Spool, SpooledFile, Ticket
+    from archq.wakeup import Wakeup
+
+EXPIRIES_BEFORE_HOLD = 2
+RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by the server, in silence
+STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is told to stop
+_EVER = 1 << 63  # nanoseconds since 1970: after every next try
+RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A delivery on its way; ``began`` is of :func:`time.monotonic`, ``maxftp`` in seconds, 0 for no limit."""
+
+    candidate: Candidate
+    began: float
+    maxftp: float
+
+
+class Shipper:
+    """Ships one queue; whoever makes one holds the queue's lock (:meth:`Spool.own_queue`)."""
+
+    def __init__(self, spool: Spool, settings: QueueSettings, *, complain: Callable[[str], None]) -> None:
+        """``complain`` is called with a line for the operator when something begins to go wrong."""
+        self._spool = spool
+        self._settings = settings
+        self._complain = complain
+        self._agenda = Agenda()
+        self._known: dict[RequestId, set[int]] = {}  # the parts of each request that are not sent yet
+        self._idle: list[tuple[float, Worker]] = []
+        self._running: dict[Worker, Running] = {}
+        self._queue = replace(spool.queue_state(settings.name), next_try=0)
+        self._once = False
+        self._failed = 0
+        self._stopping: float | None = None
+
+    def ship_once(self) -> ExitStatus:
+        """Try every queued file once; return done, some failed, or why the destination does not work."""
+        self._once = True
+        self._queue = replace(self._queue, phase=QueuePhase.WORKING)
+        self._scan()
+        try:
+            while self._running or (
+                len(self._agenda) and self._queue.phase is QueuePhase.WORKING and not self._stopping
+            ):
+                self._start_due()
+                self._attend(self._limit())
+        finally:
+            self._end_workers()
+        return self._status()
+
+    def follow(self, wakeup: Wakeup, ready: Callable[[], None] = lambda: None) -> ExitStatus:
+        """Ship until :meth:`stop` is called: what is queued, and what comes."""
+        scanned = 0.0
+        ready()
+        try:
+            while self._running or not self._stopping:
+                if time.monotonic() - scanned > RESCAN_EVERY:
+                    self._scan()
+                    scanned = time.monotonic()
+                self._start_due()
+                if self._attend(self._limit(), wakeup.fileno()):
+                    self._take_up_named(wakeup.read())
+        finally:
+            self._end_workers()
+        return ExitStatus.DONE
+
+    def stop(self) -> None:
+        """Start nothing more; what is on its way gets a few seconds to end."""
+        self._stopping = self._stopping or time.monotonic()
+
+    # What there is to do.
+
+    def _scan(self) -> None:
+        queued = self._spool.requests(QUEUED, self._settings.name)
+        for gone in self._known.keys() - set(queued):
+            self._forget(gone)
+        for request in queued:
+            if request not in self._known:
+                self._take_up(request)
+
+    def _take_up_named(self, requests: list[RequestId]) -> None:
+        for request in requests:
+            self._forget(request)
+            self._take_up(request)
+
+    def _take_up(self, request: RequestId) -> None:
+        try:
+            ticket, files = self._spool.ticket(QUEUED, request), self._spool.files(QUEUED, request)
+        except FileNotFoundError:
+            return  # moved on, or cancelled
+        except ArchqError as error:
+            self._complain(f"{request}: its records in the spool are damaged ({error}): archq fsck tells more")
+            return
+        in_flight = {
+            running.candidate.part for running in self._running.values() if running.candidate.request == request
+        }
+        self._known[request] = {file.part for file in files if file.state.phase is not Phase.SENT}
+        for file in files:
+            if file.part in self._known[request] - in_flight and is_to_be_sent(file.state, ticket):
+                self._agenda.add(_candidate(file, ticket))
+        self._finish_if_sent(request)
+
+    def _forget(self, request: RequestId) -> None:
+        self._known.pop(request, None)
+        self._agenda.discard(request)
+
+    # Deliveries begin.
+
+    def _start_due(self) -> None:
+        while self._may_start() and (candidate := self._agenda.take(self._now(), small_only=self._small_only())):
+            try:
+                self._start(candidate)
+            except FileNotFoundError:
+                self._forget(candidate.request)
+
+    def _now(self) -> int:
+        """Return the time to judge by what is due; a run from cron tries everything, and does not wait."""
+        return _EVER if self._once else time.time_ns()
+
+    def _may_start(self) -> bool:
+        if self._stopping or len(self._running) >= self._settings.connections:
+            return False
+        if self._queue.phase is QueuePhase.WORKING:
+            return True
+        # One prober: the rest of the queue waits until it has found the destination working.
+        return not self._running and self._queue.next_try <= time.time_ns()
+
+    def _small_only(self) -> bool:
+        """Keep one of several connections for small files."""
+        large = sum(running.candidate.size >= LARGE for running in self._running.values())
+        return self._settings.connections > 1 and large >= self._settings.connections - 1
+
+    def _start(self, candidate: Candidate) -> None:
+        ticket = self._spool.ticket(QUEUED, candidate.request)
+        maxftp = self._settings.maxftp if ticket.maxftp is None else ticket.maxftp
+        worker = self._idle.pop()[1] if self._idle else Worker(self._spool, self._settings)
+        worker.start(candidate.request, candidate.part)
+        self._running[worker] = Running(candidate=candidate, began=time.monotonic(), maxftp=maxftp)
+
+    # Deliveries end.
+
+    def _limit(self) -> float:
+        """Return the seconds until something has to be looked at even if nothing happens."""
+        if self._running:
+            return 0.2 if self._stopping else 1.0
+        due = self._agenda.next_due(time.time_ns())
+        if self._queue.phase is not QueuePhase.WORKING and due is not None:
+            due = max(due, self._queue.next_try)
+        waits = [RETIRE_AFTER if self._idle else RESCAN_EVERY, RESCAN_EVERY]
+        if due is not None:
+            waits.append((due - time.time_ns()) / SECOND)
+        return max(0.0, min(waits))
+
+    def _attend(self, timeout: float, wakeup: int | None = None) -> bool:
+        """Wait until a delivery ends, a time limit passes or ``wakeup`` becomes readable; tell whether that did."""
+        pipes: dict[object, Worker] = {worker.pipe: worker for worker in self._running}
+        ready = wait([*(worker.pipe for worker in self._running), *([] if wakeup is None else [wakeup])], timeout)
+        for pipe in ready:
+            if pipe in pipes:
+                self._end(pipes[pipe])
+        for worker in list(self._running):
+            if reason := self._overdue(worker, self._running[worker]):
+                self._cut(worker, reason)
+        self._retire_idle()
+        return wakeup in ready
+
+    def _end(self, worker: Worker) -> None:
+        running = self._running.pop(worker)
+        failure = worker.result()
+        if worker.is_alive():
+            self._idle.append((time.monotonic(), worker))
+        self._settle(running.candidate, failure)
+
+    def _overdue(self, worker: Worker, running: Running) -> str | None:
+        taken, progress = time.monotonic() - running.began, worker.progress()
+        if running.maxftp and taken > running.maxftp:
+            return f"maxftp={running.maxftp:g}: not delivered within {running.maxftp:g} s"
+        if self._settings.idle and progress.idle > self._settings.idle:
+            return f"idle={self._settings.idle:g}: nothing moved for {self._settings.idle:g} s"
+        if self._stopping and time.monotonic() - self._stopping > STOP_WITHIN:
+            return "the shipper was stopped"
+        return None
+
+    def _cut(self, worker: Worker, reason: str) -> None:
+        """End a delivery that takes too long.  What it had recorded in the spool tells how to go on."""
+        running, progress = self._running.pop(worker), worker.progress()
+        worker.kill()
+        moved = f"{reason}, {format_size(progress.moved)} of {format_size(running.candidate.size)} were sent"
+        failure = Failure(message=moved, scope=Scope.FILE, permanent=False)
+        cannot_fit = progress.moved > 0 and not progress.resumable and reason.startswith("maxftp")
+        rate = progress.moved / running.maxftp if cannot_fit else 0.0
+        self._settle(running.candidate, failure, rate=rate, maxftp=running.maxftp)
+
+    def _settle(self, candidate: Candidate, failure: Failure | None, rate: float = 0.0, maxftp: float = 0.0) -> None:
+        try:
+            file = self._spool.file(QUEUED, candidate.request, candidate.part)
+        except (FileNotFoundError, ArchqError):
+            self._forget(candidate.request)  # cancelled while it was on its way
+            return
+        if failure is None:
+            self._sent(file)
+        elif failure.scope is Scope.QUEUE:
+            self._agenda.add(candidate)  # not its fault: it is the next one to try
+            self._queue_failed(failure)
+        else:
+            self._file_failed(file, failure, rate, maxftp)
+
+    def _sent(self, file: SpooledFile) -> None:
+        self._tell("sent", file, {"tries": str(file.state.tries), "seconds": f"{file.state.seconds:.3f}"})
+        self._queue_works()
+        self._known.get(file.request, set()).discard(file.part)
+        self._finish_if_sent(file.request)
+
+    def _finish_if_sent(self, request: RequestId) -> None:
+        if self._known.get(request) == set():
+            self._spool.move(request, QUEUED, SENT)
+            self._forget(request)
+
+    # What went wrong, and when to try again.
+
+    def _file_failed(self, file: SpooledFile, failure: Failure, rate: float, maxftp: float) -> None:
+        self._failed += 1
+        state = after_failure(file, failure, time.time_ns(), random.random(), rate=rate, maxftp=maxftp)  # noqa: S311
+        file = self._spool.record(file, state)
+        event = "held" if state.held else "failed"
+        self._tell(event, file, {"reason": state.reason})
+        self._complain(f"{file.request} ({file.control.name}): {event}: {state.reason}")
+        if not state.held and not self._once:
+            self._agenda.add(_candidate(file, self._spool.ticket(QUEUED, file.request)))
+
+    def _queue_failed(self, failure: Failure) -> None:
+        phase = QueuePhase.BLOCKED if failure.permanent else QueuePhase.WAITING
+        now, before = time.time_ns(), self._queue
+        failures = before.failures + 1
+        pause = queue_wait(failures, permanent=failure.permanent, chance=random.random())  # noqa: S311
+        self._queue = QueueState(
+            phase=phase,
+            failures=failures,
+            since=before.since or now,
+            next_try=now + round(pause * SECOND),
+            reason=failure.message,
+        )
+        self._spool.record_queue(self._settings.name, self._queue)
+        if (before.phase, before.reason) != (phase, failure.message):
+            self._complain(f"queue {self._settings.name} is {phase}: {failure.message}")
+
+    def _queue_works(self) -> None:
+        if self._queue != QueueState():
+            self._queue = QueueState()
+            self._agenda.make_all_due()
+            self._spool.record_queue(self._settings.name, self._queue)
+
+    def _tell(self, event: str, file: SpooledFile, facts: dict[str, str]) -> None:
+        wire = f"{file.control.instrument}.{file.control.id}.{file.state.attempt}"
+        common = {
+            "request": str(file.request),
+            "part": file.control.part or "",
+            "name": file.control.name,
+            "wire": wire,
+        }
+        self._spool.tell(event, common | facts)
+
+    def _status(self) -> ExitStatus:
+        by_phase = {QueuePhase.BLOCKED: ExitStatus.REFUSED, QueuePhase.WAITING: ExitStatus.TEMPORARY}
+        return by_phase.get(self._queue.phase, ExitStatus.SOME_FAILED if self._failed else ExitStatus.DONE)
+
+    # Workers without work.
+
+    def _retire_idle(self) -> None:
+        now = time.monotonic()
+        for since, worker in self._idle:
+            if now - since > RETIRE_AFTER:
+                worker.retire()
+        self._idle = [(since, worker) for since, worker in self._idle if now - since <= RETIRE_AFTER]
+
+    def _end_workers(self) -> None:
+        for _since, worker in self._idle:
+            worker.retire()
+        for worker in self._running:
+            worker.kill()
+
+
+def is_to_be_sent(state: FileState, ticket: Ticket) -> bool:
+    """Tell whether a file waits for a connection: a person's change of the request lifts the shipper's own hold."""
+    return ticket.hold is None and not (state.held and state.failed >= ticket.altered)
+
+
+def after_failure(
+    file: SpooledFile, failure: Failure, now: int, chance: float, *, rate: float = 0.0, maxftp: float = 0.0
+) -> FileState:
+    """Return the state of a file whose try failed (pure).
+
+    ``now`` is in nanoseconds since 1970, ``chance`` from 0 to 1.  ``rate`` (bytes a second) is given when maxftp
+    (seconds) ended a try that had moved and cannot be resumed.
+    """
+    state = file.state
+    failures = state.failures + 1
+    permanent_request = failure.permanent and failure.scope is Scope.REQUEST
+    pause = BLOCKED_WAIT if permanent_request else file_wait(failures, chance)
+    state = replace(
+        state, failures=failures, failed=now, next_try=now + round(pause * SECOND), reason=failure.message, held=False
+    )
+    if rate:
+        state = replace(state, expiries=state.expiries + 1)
+    if state.expiries >= EXPIRIES_BEFORE_HOLD and rate:
+        return replace(state, held=True, reason=_cannot_fit(file, rate, maxftp))
+    return replace(state, held=failure.permanent and failure.scope is Scope.FILE)
+
+
+def _cannot_fit(file: SpooledFile, rate: float, maxftp: float) -> str:
+    size = file.control.size
+    return (
+        f"{format_size(size)} at {format_size(rate)}/s needs about {size / rate:.0f} s, maxftp is {maxftp:g}: "
+        f"archq alter {file.request} -o maxftp=0"
+    )
+
+
+def _candidate(file: SpooledFile, ticket: Ticket) -> Candidate:
+    next_try = file.state.next_try if file.state.failed >= ticket.altered else 0
+    return Candidate(
+        request=file.request,
+        part=file.part,
+        size=file.control.size,
+        queued=ticket.queued,
+        next_try=max(next_try, ticket.not_before),
+        priority=ticket.priority,
+    )

@@ -1,0 +1,58 @@
+"""A FIFO through which commands wake a queue's shipper, as Postfix's and qmail's triggers do.
+
+What is read from it only says where to look: the spool is the truth, and a wake-up may be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+from archq.spool import RequestId, Spool
+
+_READ = 65_536  # bytes: a pipe's whole content
+
+
+def wake(spool: Spool, queue: str, request: RequestId) -> bool:
+    """Tell the queue's shipper to look at ``request``; return whether one listens."""
+    try:
+        descriptor = os.open(spool.queue_place(queue, "wake"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return False
+        raise
+    try:
+        with contextlib.suppress(BlockingIOError):  # full: it will look at everything soon
+            os.write(descriptor, f"{request}\n".encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+class Wakeup:
+    """The shipper's end of the FIFO."""
+
+    def __init__(self, spool: Spool, queue: str) -> None:
+        """Open the FIFO, made if missing.  Open for writing too, so that it does not end when a writer leaves."""
+        path = spool.queue_place(queue, "wake")
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path)
+            os.chmod(path, spool.file_mode)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._descriptor
+
+    def read(self) -> list[RequestId]:
+        """Return the requests that were named since the last call."""
+        try:
+            lines = os.read(self._descriptor, _READ).decode("ascii", "replace").split("\n")
+        except BlockingIOError:
+            return []
+        return sorted({request for line in lines if (request := RequestId.parse(line))})
+
+    def close(self) -> None:
+        """Stop listening."""
+        os.close(self._descriptor)

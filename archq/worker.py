@@ -1,0 +1,189 @@
+"""One connection in a process of its own, so that whatever hangs in it can be ended.
+
+Neither ftplib's nor paramiko's time limits end a transfer that still moves, a TLS handshake that hangs or an address
+look-up without an answer.  The kernel ends a process whatever it waits for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import multiprocessing
+import os
+import signal
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from archq.accounts import connect
+from archq.delivery import deliver
+from archq.errors import ArchqError
+from archq.spool import QUEUED, RequestId, Spool
+from archq.transports.base import PermanentTransferError, Scope, TransferError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from archq.config import QueueSettings
+    from archq.filestate import FileState
+    from archq.spool import SpooledFile
+    from archq.transports.base import Transport
+
+_PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_METER = struct.Struct("=qd?")  # bytes moved, when last (time.monotonic), whether the account can resume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a delivery did not succeed, as plain words that can cross from one process to another."""
+
+    message: str
+    scope: Scope
+    permanent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a delivery came: bytes moved, seconds since the last of them, whether what is there can be resumed."""
+
+    moved: int
+    idle: float
+    resumable: bool
+
+
+class Worker:
+    """The shipper's hold on one connection.  It delivers one file at a time and keeps its session between them."""
+
+    def __init__(self, spool: Spool, settings: QueueSettings) -> None:
+        """Start the process; it connects when it gets its first file."""
+        self._meter = mmap.mmap(-1, _METER.size)
+        self.pipe, theirs = _PROCESSES.Pipe()
+        child = _Child(spool, settings, theirs, self._meter)
+        self._process = _PROCESSES.Process(target=child.serve, args=(os.getpid(), self.pipe), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def start(self, request: RequestId, part: int) -> None:
+        """Begin the delivery of one file; its end makes :attr:`pipe` readable."""
+        self._meter[:] = _METER.pack(0, time.monotonic(), False)
+        self.pipe.send((request, part))
+
+    def progress(self) -> Progress:
+        """Return how far the current delivery came."""
+        moved, last, resumable = _METER.unpack(self._meter[:])
+        return Progress(moved=moved, idle=time.monotonic() - last, resumable=resumable)
+
+    def result(self) -> Failure | None:
+        """Return the outcome of the delivery that ended: None for success."""
+        try:
+            result: Failure | None = self.pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            return Failure(
+                message=f"its worker died (exit status {self._process.exitcode})", scope=Scope.FILE, permanent=False
+            )
+        return result
+
+    def is_alive(self) -> bool:
+        """Tell whether the process can take another file."""
+        return self._process.is_alive()
+
+    def retire(self) -> None:
+        """End the session in good order; the process ends by itself."""
+        self.pipe.close()
+
+    def kill(self) -> None:
+        """End the process at once, whatever it waits for."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+class _Child:
+    """What runs in the worker's process."""
+
+    def __init__(self, spool: Spool, settings: QueueSettings, pipe: Connection, meter: mmap.mmap) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._pipe = pipe
+        self._meter = meter
+        self._session: Transport | None = None
+
+    def serve(self, parent: int, parents_pipe: Connection) -> None:
+        """Deliver what the shipper names, until it closes the pipe or dies."""
+        parents_pipe.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the shipper's to handle
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _die_with(parent)
+        while (job := self._next_job()) is not None:
+            self._pipe.send(self._outcome(*job))
+        self._close()
+
+    def _next_job(self) -> tuple[RequestId, int] | None:
+        try:
+            job: tuple[RequestId, int] = self._pipe.recv()
+        except (EOFError, OSError):
+            return None
+        return job
+
+    def _outcome(self, request: RequestId, part: int) -> Failure | None:
+        try:
+            self._deliver(request, part)
+        except TransferError as error:
+            self._close()  # a session that failed may be out of step
+            permanent = isinstance(error, PermanentTransferError)
+            return Failure(message=str(error), scope=error.scope, permanent=permanent)
+        except (ArchqError, OSError) as error:
+            return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=True)
+        return None
+
+    def _deliver(self, request: RequestId, part: int) -> None:
+        file = self._spool.file(QUEUED, request, part)
+        remote = self._spool.ticket(QUEUED, request).remote
+        if not remote:
+            self._session = self._session or connect(self._settings)
+            self._send(file, self._session)
+            return
+        session = connect(self._settings, remote)
+        try:
+            self._send(file, session)
+        except TransferError as error:
+            error.scope = Scope.REQUEST if error.scope is Scope.QUEUE else error.scope
+            raise
+        finally:
+            session.close()
+
+    def _send(self, file: SpooledFile, session: Transport) -> None:
+        may_rename = self._may_rename(session)
+        self._meter[:] = _METER.pack(0, time.monotonic(), may_rename)
+
+        def moved(count: int) -> None:
+            so_far, _last, resumable = _METER.unpack(self._meter[:])
+            self._meter[:] = _METER.pack(so_far + count, time.monotonic(), resumable)
+
+        def record(state: FileState) -> None:
+            self._spool.record(file, state)
+
+        deliver(file, session, may_rename=may_rename, record=record, moved=moved)
+
+    def _may_rename(self, session: Transport) -> bool:
+        """Take an account for upload-only until something proves more."""
+        if self._settings.account != "auto":
+            return self._settings.account == "full"
+        return (self._spool.known_account(self._settings.name, self._settings.url) == "full") or bool(
+            session.may_rename()
+        )
+
+    def _close(self) -> None:
+        if self._session:
+            self._session.close()
+        self._session = None
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process when the shipper dies: its lock on the queue must not outlive it in us."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # it died before the call
