@@ -67,10 +67,11 @@ def fetched(*packages: str) -> Unpacked:
 
     Raises UnavailableError where there is no apt, no network or no such package.
     """
-    root = CACHE / packages[0]
-    with locked(CACHE):
-        if not root.exists():
-            unpack(packages, root)
+    root = CACHE / "+".join(packages)
+    if not root.exists():
+        with locked(CACHE):
+            if not root.exists():  # still, now that no other test run is at it
+                unpack(packages, root)
     return Unpacked(root=root)
 
 

@@ -28,6 +28,7 @@ PASSWORD_HASH = (
 # Outside the range of ports that outgoing connections take, and wide: closed data connections linger for a minute each.
 PASSIVE_PORTS = (10000, 29999)
 PATIENCE = 20  # seconds
+AS_ROOT = os.geteuid() == 0
 
 Kind = Literal["full", "upload-only"]
 
@@ -143,7 +144,8 @@ class RunningServer:
 
 def make_incoming(incoming: Path, uid: int, gid: int) -> None:
     incoming.mkdir()
-    os.chown(incoming, uid, gid)
+    if AS_ROOT:
+        os.chown(incoming, uid, gid)
 
 
 def free_port() -> int:
@@ -166,9 +168,9 @@ def wait_until(claim: Callable[[], bool], meaning: str) -> None:
 def served_directory(user: pwd.struct_passwd) -> Iterator[Path]:
     """Lend a directory for one server's files, with ``root/incoming`` in it, where ``user`` may write.
 
-    Its parents belong to root and to nobody else: sshd takes no other for a chroot.
+    Where we are root, its parents belong to root and to nobody else: sshd takes no other for a chroot.
     """
-    home = Path(tempfile.mkdtemp(prefix="archq-servers-", dir="/var/lib"))
+    home = Path(tempfile.mkdtemp(prefix="archq-servers-", dir="/var/lib" if AS_ROOT else None))
     try:
         home.chmod(0o755)
         (home / "root").mkdir(mode=0o755)
@@ -178,11 +180,19 @@ def served_directory(user: pwd.struct_passwd) -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def path_for_clients(home: Path) -> str:
+    """Give the path of a served directory's incoming as sessions see it: only root can confine them."""
+    return "/incoming" if AS_ROOT else f"{home}/root/incoming"
+
+
 def uploader() -> pwd.struct_passwd:
-    """Name the unprivileged user to whom uploads belong."""
-    if os.geteuid() != 0:
-        raise UnavailableError("a server that serves another user than its own can only be started by root")
-    return system_user(UPLOADER)
+    """Name the unprivileged user to whom uploads belong: one for tests where we are root, else ourselves."""
+    return system_user(UPLOADER) if AS_ROOT else pwd.getpwuid(os.geteuid())
+
+
+def require_root(server: str) -> None:
+    if not AS_ROOT:
+        raise UnavailableError(f"only root can start {server} for another user and confine its sessions")
 
 
 @functools.cache

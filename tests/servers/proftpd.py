@@ -15,6 +15,7 @@ from tests.servers.process import (
     Kind,
     RunningServer,
     free_port,
+    require_root,
     served_directory,
     uploader,
 )
@@ -76,6 +77,7 @@ AllowRetrieveRestart on
 @contextmanager
 def running(kind: Kind) -> Iterator[RunningServer]:
     """Serve an account of ``kind`` by ProFTPD; the drop box takes any password."""
+    require_root("ProFTPD")
     user = uploader()
     package = debian.fetched("proftpd-core")
     with served_directory(user) as home:

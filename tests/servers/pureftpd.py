@@ -19,6 +19,7 @@ from tests.servers.process import (
     RunningServer,
     UnavailableError,
     free_port,
+    require_root,
     served_directory,
     uploader,
 )
@@ -55,6 +56,7 @@ def require_own_files() -> None:
 @contextmanager
 def running(kind: Kind) -> Iterator[RunningServer]:
     """Serve an account of ``kind`` by Pure-FTPd; the drop box takes any password."""
+    require_root("Pure-FTPd")
     user = uploader()
     require_own_files()
     package = debian.fetched("pure-ftpd")

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 from tests.servers import debian, syslog
 from tests.servers.keys import make_ssh_key
-from tests.servers.process import HOST, Daemon, Kind, RunningServer, free_port, served_directory, system_user, uploader
+from tests.servers.process import (
+    AS_ROOT,
+    HOST,
+    Daemon,
+    Kind,
+    RunningServer,
+    free_port,
+    path_for_clients,
+    served_directory,
+    system_user,
+    uploader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +39,7 @@ AuthorizedKeysFile {{home}}/authorized_keys
 StrictModes no
 AllowUsers {{user}}
 DisableForwarding yes
-ChrootDirectory {{home}}/root
+ChrootDirectory {{chroot}}
 Subsystem sftp internal-sftp
 ForceCommand internal-sftp -l INFO -u 0077 {{permitted}}
 """
@@ -37,24 +48,36 @@ PERMITTED = {"full": "", "upload-only": "-p open,close,write,realpath,stat,lstat
 
 @contextmanager
 def running(kind: Kind) -> Iterator[RunningServer]:
-    """Serve an account of ``kind`` by OpenSSH; its log joins what internal-sftp says in the chroot."""
+    """Serve an account of ``kind`` by OpenSSH.
+
+    Without root it works too, but shows clients the paths of this machine and has no log: that is the system's.
+    """
     user = uploader()
-    system_user("sshd")
-    EMPTY_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
+    if AS_ROOT:
+        system_user("sshd")
+        EMPTY_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
     package = debian.fetched("openssh-server")
     with served_directory(user) as home:
         port = free_port()
         (home / "authorized_keys").write_text(make_ssh_key(home / "client_key") + "\n")
         (home / "known_hosts").write_text(f"[{HOST}]:{port} {make_ssh_key(home / 'host_key')}\n")
         configuration = home / "sshd_config"
-        configuration.write_text(SETTINGS.format(port=port, home=home, user=user.pw_name, permitted=PERMITTED[kind]))
+        configuration.write_text(
+            SETTINGS.format(
+                port=port,
+                home=home,
+                user=user.pw_name,
+                chroot=home / "root" if AS_ROOT else "none",
+                permitted=PERMITTED[kind],
+            )
+        )
         command = (package.program("usr/sbin/sshd"), "-D", "-e", "-f", str(configuration))
         with (
             syslog.collected(home / "root", home / "auth.log"),
             Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon,
         ):
             yield RunningServer(
-                url=f"sftp://{user.pw_name}@{HOST}:{port}/incoming",
+                url=f"sftp://{user.pw_name}@{HOST}:{port}{path_for_clients(home)}",
                 kind=kind,
                 incoming=home / "root" / "incoming",
                 uid=user.pw_uid,
@@ -62,5 +85,5 @@ def running(kind: Kind) -> Iterator[RunningServer]:
                 daemon=daemon,
                 key=home / "client_key",
                 known_hosts=home / "known_hosts",
-                logs={"openssh": home / "auth.log"},
+                logs={"openssh": home / "auth.log"} if AS_ROOT else {},
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tests.servers import debian
 from tests.servers.keys import make_certificate
 from tests.servers.process import (
+    AS_ROOT,
     HOST,
     PASSIVE_PORTS,
     PASSWORD,
@@ -15,6 +16,7 @@ from tests.servers.process import (
     Kind,
     RunningServer,
     free_port,
+    path_for_clients,
     served_directory,
     uploader,
 )
@@ -28,6 +30,7 @@ listen=YES
 listen_address={HOST}
 listen_port={{port}}
 background=NO
+run_as_launching_user={{unprivileged}}
 connect_from_port_20=NO
 pasv_min_port={PASSIVE_PORTS[0]}
 pasv_max_port={PASSIVE_PORTS[1]}
@@ -67,23 +70,26 @@ rsa_private_key_file={home}/key.pem
 
 @contextmanager
 def running(kind: Kind, *, tls: bool = False) -> Iterator[RunningServer]:
-    """Serve an account of ``kind`` by vsftpd; with ``tls``, only over TLS with data sessions reused."""
+    """Serve an account of ``kind`` by vsftpd; with ``tls``, only over TLS with data sessions reused.
+
+    Without root it works too, but shows clients the paths of this machine.
+    """
     user = uploader()
     package = debian.fetched("vsftpd")
     with served_directory(user) as home:
         port = free_port()
         (home / "empty").mkdir()
         (home / "passwords").write_text(f"{PASSWORD}\n")
+        switches = {"full": yes(kind == "full"), "unprivileged": yes(not AS_ROOT)}
         settings = SETTINGS + TLS_SETTINGS * tls
-        full = "YES" if kind == "full" else "NO"
         configuration = home / "vsftpd.conf"
-        configuration.write_text(settings.format(port=port, home=home, user=user.pw_name, full=full))
+        configuration.write_text(settings.format(port=port, home=home, user=user.pw_name, **switches))
         if tls:
             make_certificate(home / "certificate.pem", home / "key.pem")
         command = (package.program("usr/sbin/vsftpd"), str(configuration))
         with Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon:
             yield RunningServer(
-                url=f"{'ftps' if tls else 'ftp'}://ftp@{HOST}:{port}/incoming",
+                url=f"{'ftps' if tls else 'ftp'}://ftp@{HOST}:{port}{path_for_clients(home)}",
                 kind=kind,
                 incoming=home / "root" / "incoming",
                 uid=user.pw_uid,
@@ -93,3 +99,7 @@ def running(kind: Kind, *, tls: bool = False) -> Iterator[RunningServer]:
                 certificate=home / "certificate.pem" if tls else None,
                 logs={"xferlog": home / "xferlog", "vsftpd": home / "vsftpd.log"},
             )
+
+
+def yes(claim: bool) -> str:
+    return "YES" if claim else "NO"
