@@ -12,6 +12,7 @@ _BYTES = {"": 1, "b": 1} | {
     for power, letter in enumerate("kmgt", start=1)
     for unit, factor in ((letter, 1000), (f"{letter}b", 1000), (f"{letter}ib", 1024))
 }
+_MOST = 2**63  # beyond it nothing can be counted, so an infinity is a mistake and not a wish
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
@@ -51,9 +52,16 @@ def format_duration(seconds: float) -> str:
 
 
 def _quantity(value: object, units: dict[str, int], wanted: str) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return float(value)
+    quantity = _in_base_units(value, units)
+    if quantity is None or not 0 <= quantity <= _MOST:  # which no nan is
+        raise ConfigurationError(f"not {wanted}: {value!r}")
+    return float(quantity)
+
+
+def _in_base_units(value: object, units: dict[str, int]) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if not match or match[2].lower() not in units:
-        raise ConfigurationError(f"not {wanted}: {value!r}")
+        return None
     return float(match[1]) * units[match[2].lower()]

@@ -71,6 +71,14 @@ def test_what_is_no_size_is_refused(value: object) -> None:
         parse_size(value)
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400, "9" * 400, f"{'9' * 400}GB", 2**64])
+def test_what_nobody_can_count_is_refused(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"^not a duration "):
+        parse_duration(value)
+    with pytest.raises(ConfigurationError, match=r"^not a size "):
+        parse_size(value)
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [
