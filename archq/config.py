@@ -7,8 +7,10 @@ stops a sweeper.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -145,12 +147,17 @@ def places(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _user_file(environment: Mapping[str, str]) -> str:
-    home = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return os.path.join(home, "archq", "archq.toml")
+    return os.path.join(_home(environment, "XDG_CONFIG_HOME", "~/.config"), "archq", "archq.toml")
 
 
 def _default_spool(environment: Mapping[str, str]) -> str:
-    return os.path.join(environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "archq")
+    return os.path.join(_home(environment, "XDG_STATE_HOME", "~/.local/state"), "archq")
+
+
+def _home(environment: Mapping[str, str], variable: str, default: str) -> str:
+    """Return a directory as the XDG base directory specification has it: a relative path counts as none."""
+    path = environment.get(variable, "")
+    return path if os.path.isabs(path) else os.path.expanduser(default)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -161,7 +168,7 @@ def _read(path: str) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(str(from_os_error(error, f"read the configuration {path}"))) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOML of a wrong form, bytes that are not UTF-8, a number of 5,000 digits
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
 
 
@@ -231,9 +238,23 @@ def parse_bins(value: object) -> tuple[float, ...] | None:
     if value == "auto":
         return None
     numbers = value if isinstance(value, list) and value else [-1]
-    if not all(isinstance(number, int | float) and number > 0 for number in numbers) or sorted(set(numbers)) != numbers:
+    if not all(map(_is_rate, numbers)) or sorted(set(numbers)) != numbers:
         raise ConfigurationError(f'neither "auto" nor rising rates in MB/s such as [1, 2, 4, 8]: {value!r}')
     return tuple(float(number) for number in numbers)
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _rate_limit(value: object) -> int | None:
+    return parse_rate(value) or None
+
+
+def _sign_key(value: object) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+:/.+", _text(value), re.ASCII):
+        raise ConfigurationError(f'not a key\'s name and file such as "site1:/etc/archq/sign.key": {value!r}')
+    return str(value)
 
 
 def _algorithm(value: object) -> str:
@@ -257,7 +278,7 @@ QUEUE_KEYS: Converters = {
     "maxftp": parse_duration,
     "idle": parse_duration,
     "connections": _count,
-    "rate_limit": parse_rate,
+    "rate_limit": _rate_limit,
     "account": _one_of(*ACCOUNTS),
     "password_file": _path,
     "password_command": _text,
@@ -265,7 +286,7 @@ QUEUE_KEYS: Converters = {
     "key": _path,
     "known_hosts": _path,
     "checksum": _algorithm,
-    "sign_key": _text,
+    "sign_key": _sign_key,
     "spool_mode": _one_of(*SPOOL_MODES),
 }
 INSTRUMENT_KEYS: Converters = {
@@ -307,7 +328,7 @@ class _Reader:
         for key, value in self.table(table, where).items():
             self.refuse_unknown(key, (*keys, *also), where)
             if key in keys:
-                values[key] = self.value(value, keys[key], f"{where}{key}")
+                values[key] = self.value(value, keys[key], f"{where}{key}: ")
         return values
 
     def table(self, table: object, where: str) -> dict[str, Any]:
@@ -319,7 +340,7 @@ class _Reader:
         try:
             return convert(value)
         except (ConfigurationError, UsageError) as error:
-            raise ConfigurationError(f"{self.path}: {where}: {error}") from error
+            raise ConfigurationError(f"{self.path}: {where}{error}") from error
 
     def refuse_unknown(self, key: str, keys: tuple[str, ...], where: str) -> None:
         if key in keys:
@@ -344,7 +365,7 @@ def _archq_part(reader: _Reader, document: dict[str, Any]) -> dict[str, Any]:
 def _queue(reader: _Reader, name: str, table: object) -> QueueSettings:
     where = f"[queue.{name}] "
     if not _QUEUE_NAME.fullmatch(name):
-        raise ConfigurationError(f"{reader.path}: {where}: a queue's name has letters, digits, '_' and '-' only")
+        raise ConfigurationError(f"{reader.path}: {where}a queue's name has letters, digits, '_' and '-' only")
     values = reader.values(table, QUEUE_KEYS, where)
     if "url" not in values:
         raise ConfigurationError(f"{reader.path}: {where}has no url, such as sftp://user@archive.example.edu/incoming")
@@ -353,7 +374,13 @@ def _queue(reader: _Reader, name: str, table: object) -> QueueSettings:
 
 def _instrument_part(reader: _Reader, document: dict[str, Any]) -> dict[str, Any]:
     tables = reader.table(document.get("instrument", {}), "[instrument] ")
-    return {"instruments": {name: _one_instrument(reader, name, table) for name, table in tables.items()}}
+    instruments = {name: _one_instrument(reader, name, table) for name, table in tables.items()}
+    claims = Counter(name for one in instruments.values() for name in {one.name, *one.aliases})
+    for one in instruments.values():
+        if shared := [alias for alias in one.aliases if claims[alias] > 1]:
+            where = f"{reader.path}: [instrument.{one.name}] aliases: "
+            raise ConfigurationError(f"{where}{shared[0]} is another instrument's name or alias too")
+    return {"instruments": instruments}
 
 
 def _one_instrument(reader: _Reader, name: str, table: object) -> InstrumentSettings:
