@@ -36,11 +36,20 @@ def open_unfollowed(name: Name, *, directory: int | None = None) -> int:
     A symbolic link is not followed (ELOOP), a FIFO or device cannot make the call wait, and whatever is no regular
     file raises NotARegularFileError.
     """
-    descriptor = os.open(name, _READ_UNFOLLOWED, dir_fd=directory)
+    try:
+        descriptor = os.open(name, _READ_UNFOLLOWED, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a device that is not there
+            raise _not_regular(name) from error
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NotARegularFileError(errno.EINVAL, "not a regular file", os.fspath(name))
+        raise _not_regular(name)
     return descriptor
+
+
+def _not_regular(name: Name) -> NotARegularFileError:
+    return NotARegularFileError(errno.ENXIO, "not a regular file", os.fspath(name))
 
 
 @contextlib.contextmanager

@@ -101,6 +101,7 @@ _BY_ERRNO: dict[int, type[ArchqError]] = {
     errno.ENOTDIR: NoInputError,
     errno.EISDIR: NoInputError,
     errno.ELOOP: NoInputError,
+    errno.ENXIO: NoInputError,  # what has to be a regular file is a socket, a device or a FIFO
     errno.EACCES: NotPermittedError,
     errno.EPERM: NotPermittedError,
     errno.EROFS: CannotCreateError,

@@ -15,6 +15,7 @@ import pytest
 
 from archq import durable
 from archq.durable import NotARegularFileError
+from archq.errors import ExitStatus, from_os_error
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +69,13 @@ def unix_socket(path: Path) -> None:
         server.bind(str(path))
 
 
-@pytest.mark.parametrize("plant", [fifo, device, Path.mkdir])
+@pytest.mark.parametrize("plant", [fifo, device, unix_socket, Path.mkdir])
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, plant) -> None:
     plant(tmp_path / "planted")
-    with pytest.raises(NotARegularFileError, match=r"not a regular file: .*planted"):
+    with pytest.raises(NotARegularFileError, match=r"not a regular file: .*planted") as caught:
         durable.open_unfollowed(tmp_path / "planted")
+    told = from_os_error(caught.value, "read planted")
+    assert (told.status, str(told)) == (ExitStatus.NO_INPUT, "cannot read planted: not a regular file")
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
