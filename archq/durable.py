@@ -109,7 +109,7 @@ def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
 def make_directory(path: str, mode: int = 0o700) -> None:
     """Make the directory ``path`` where it is missing, and every missing parent; their names are durable.
 
-    The mode is set whatever the umask.
+    Raise FileExistsError where something else has the name.  The mode is set whatever the umask.
     """
     parent = os.path.dirname(path) or "."
     if not os.path.isdir(parent):
@@ -117,6 +117,8 @@ def make_directory(path: str, mode: int = 0o700) -> None:
     try:
         os.mkdir(path, mode)
     except FileExistsError:
+        if not os.path.isdir(path):
+            raise
         return
     os.chmod(path, mode)
     sync_directory(parent)

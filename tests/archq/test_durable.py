@@ -184,6 +184,14 @@ def test_a_directory_that_is_there_keeps_its_mode_and_content(tmp_path: Path) ->
     assert (tmp_path / "a" / "file").exists()
 
 
+@pytest.mark.parametrize("name", ["file", "dangling"])
+def test_what_stands_in_the_place_of_a_directory_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("missing")
+    with pytest.raises(FileExistsError):
+        durable.make_directory(str(tmp_path / name))
+
+
 def test_a_directory_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     durable.make_directory("a/b")
