@@ -78,9 +78,12 @@ def sync(descriptor: int) -> None:
 
 
 def sync_directory(path: Name) -> None:
-    """Return when the names in the directory ``path`` are on stable storage."""
-    with opened_directory(path) as descriptor:
+    """Return when the names in the directory ``path`` are on stable storage; ``path`` may be a symbolic link to it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
         sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_new(name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None) -> None:

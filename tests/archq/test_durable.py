@@ -198,6 +198,24 @@ def test_a_directory_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "a" / "b").is_dir()
 
 
+def test_a_directory_behind_a_symbolic_link_is_as_good_as_any(tmp_path: Path) -> None:
+    (tmp_path / "disk2").mkdir()
+    link = tmp_path / "data"
+    link.symlink_to("disk2")
+    durable.sync_directory(link)
+    durable.make_directory(str(link / "spool"))
+    durable.write_over(str(link / "state"), b"content")
+    durable.append_line(str(link / "log"), b"line\n")
+    assert sorted(os.listdir(tmp_path / "disk2")) == ["log", "spool", "state"]
+
+
+def test_a_hostile_directory_is_not_opened_behind_a_symbolic_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(OSError) as caught, durable.opened_directory(tmp_path / "link"):
+        pytest.fail("followed the link")
+    assert caught.value.errno in {errno.ELOOP, errno.ENOTDIR}
+
+
 def test_a_directory_is_moved_to_a_free_name_only(tmp_path: Path) -> None:
     for name in ("building", "taken"):
         (tmp_path / name).mkdir()
