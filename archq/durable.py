@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Name = str | bytes | PathLike[str]
 
+CUT = b" (cut short)\n"  # ends a line that a dead writer left unfinished, so that no reader takes it for a whole one
+
 _READ_UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -147,18 +149,20 @@ def publish(old: Name, new: Name, *, directory: int | None = None) -> None:
 def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = True) -> None:
     """Append ``line`` (its newline included) to the log ``path``; it is on stable storage unless not ``synced``.
 
-    A lock keeps two writers apart, and a line that a dead writer left unfinished is ended first.
+    A lock keeps two writers apart.  A line that a dead writer left unfinished is first ended and marked as cut: ended
+    alone, it could pass for a whole line that says less.
     """
     descriptor = _opened_or_made(path, mode, os.O_APPEND)
     try:
         lock(descriptor)
         size = os.fstat(descriptor).st_size
-        unfinished = size and os.pread(descriptor, 1, size - 1) != b"\n"
-        write_all(descriptor, b"\n" * bool(unfinished) + line)
+        if not size:  # the name first, so that whoever finds a line here need not think of the name
+            sync_directory(os.path.dirname(path) or ".")
+        elif os.pread(descriptor, 1, size - 1) != b"\n":
+            line = CUT + line
+        write_all(descriptor, line)
         if synced:
             sync(descriptor)
-        if synced and not size:
-            sync_directory(os.path.dirname(path) or ".")
     finally:
         os.close(descriptor)
 

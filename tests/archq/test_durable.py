@@ -9,13 +9,15 @@ import socket
 import stat
 import subprocess
 import sys
+import unittest.mock
 from pathlib import Path
 
 import pytest
 
 from archq import durable
 from archq.durable import NotARegularFileError
-from archq.errors import ExitStatus, from_os_error
+from archq.errors import ExitStatus, MalformedError, from_os_error
+from archq.transferlog import Outcome, format_outcome, parse_outcome
 
 
 @pytest.fixture(autouse=True)
@@ -242,9 +244,29 @@ def test_a_line_after_an_unfinished_one_begins_afresh(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"whole\nunfin")
     durable.append_line(str(log), b"next\n")
-    assert log.read_bytes().split(b"\n")[0] == b"whole"
-    assert log.read_bytes().split(b"\n")[1].startswith(b"unfin")
-    assert log.read_bytes().endswith(b"\nnext\n")
+    durable.append_line(str(log), b"last\n")
+    assert log.read_bytes() == b"whole\nunfin (cut short)\nnext\nlast\n"
+
+
+def test_what_a_dead_writer_left_of_an_outcome_is_never_taken_for_a_whole_one(tmp_path: Path) -> None:
+    facts = {"wire": "minicam.01jd3v5t8n3q4r5s6t7v8w9x0y.1.df", "size": "8388608", "path": "M 31%.fits"}
+    whole = format_outcome(Outcome(time=0, outcome="filed", facts=facts))
+    for length in range(1, len(whole)):
+        log = tmp_path / f"log{length}"
+        log.write_bytes(whole[:length])
+        durable.append_line(str(log), whole)
+        cut, last = log.read_bytes().splitlines(keepends=True)
+        assert last == whole
+        with pytest.raises(MalformedError):
+            parse_outcome(cut)
+
+
+def test_the_name_of_a_new_log_is_durable_before_its_first_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    unplugged = unittest.mock.patch.object(durable, "sync_directory", side_effect=OSError(errno.EIO, "unplugged"))
+    with unplugged, pytest.raises(OSError, match=r"unplugged"):
+        durable.append_line(str(log), b"line\n")
+    assert log.read_bytes() == b""
 
 
 def test_a_log_is_not_written_through_a_planted_link(tmp_path: Path) -> None:
