@@ -1,0 +1,118 @@
+"""The manual says what the code knows: a key, an outcome or an exit status that it leaves out fails here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from archq import config, control, transferlog
+from archq.errors import ExitStatus
+from tests.tools import tool
+
+MANUALS = Path(__file__).parents[1] / "man"
+PAGES = sorted(MANUALS.glob("*.[1-9]"))
+
+SECTIONS = {
+    "Keys before any section": config.TOP_KEYS,
+    "[queue.NAME]": config.QUEUE_KEYS,
+    "[instrument.NAME]": config.INSTRUMENT_KEYS,
+    "[sweeper]": config.SWEEPER_KEYS,
+    "[logsum]": config.LOGSUM_KEYS,
+    "[lp]": config.LP_KEYS,
+}
+
+
+def page(name: str) -> str:
+    return (MANUALS / name).read_text()
+
+
+def section(text: str, title: str) -> str:
+    """Return what stands under the heading ``title``, up to the next one."""
+    found = re.search(rf"(?ms)^\.S[hs] {re.escape(title)}$(.*?)(?=^\.S[hs] |\Z)", text)
+    assert found, f"no section {title}"
+    return found[1]
+
+
+def items(text: str) -> dict[str, str]:
+    """Return the items of the lists in ``text``: the word that is explained, and how."""
+    parts = re.split(r"(?m)^\.It Ic (\S+).*\n", text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_every_configuration_key_is_documented_and_no_other(title: str) -> None:
+    assert set(items(section(page("archq.toml.5"), title))) == set(SECTIONS[title])
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_every_configuration_key_tells_its_form_and_its_default(title: str) -> None:
+    text = section(page("archq.toml.5"), title)
+    forms = dict(re.findall(r"(?m)^\.It Ic (\S+) No = Ar (\S+)$", text))
+    known = set(re.findall(r"(?m)^\.It Ar (\S+)$", section(page("archq.toml.5"), "Forms of values")))
+    for key, words in items(text).items():
+        assert forms.get(key) in known, key
+        assert re.search(r"(?m)[Dd]efault:", words), key
+
+
+def test_every_section_of_the_configuration_is_documented() -> None:
+    documented = {title.strip("[]").partition(".")[0] for title in SECTIONS if title.startswith("[")}
+    assert documented == set(config.SECTIONS)
+
+
+def test_every_key_of_a_control_file_is_documented_and_no_other() -> None:
+    documented = items(section(page("archq-control.5"), "Keys"))
+    prefixes = {control.OPTION.rstrip("."), control.MUST.rstrip(".")}
+    assert set(documented) == {*control.REQUIRED, *control.OPTIONAL, *prefixes, control.SIGNATURE, "check"}
+    for prefix in prefixes:
+        assert f".It Ic {prefix} . Ns Ar " in page("archq-control.5")
+    required = {key for key, words in documented.items() if "Required." in words}
+    assert required == {*control.REQUIRED, "check"}
+
+
+def test_the_control_file_that_the_page_shows_is_one() -> None:
+    shown = section(page("archq-control.5"), "EXAMPLES").partition(".Bd -literal\n")[2].partition(".Ed\n")[0]
+    assert set(control.parse_control(shown.encode()).options) == {"maxftp", "observer"}
+
+
+def test_every_outcome_is_documented_and_no_other() -> None:
+    final, passing = section(page("archq-transfer-log.5"), "Outcomes").split("Other outcomes")
+    assert set(items(final)) == transferlog.FINAL
+    assert set(items(passing)) == transferlog.PASSING
+
+
+def test_every_fact_about_a_file_is_documented() -> None:
+    whole = section(page("archq-control.5"), "EXAMPLES").partition(".Bd -literal\n")[2].partition(".Ed\n")[0]
+    facts = transferlog.facts_of(control.parse_control(whole.encode()))
+    assert set(facts) <= set(items(section(page("archq-transfer-log.5"), "Facts")))
+
+
+def test_the_line_that_the_page_shows_is_one() -> None:
+    shown = section(page("archq-transfer-log.5"), "EXAMPLES").partition("-offset indent\n")[2].partition("\n.Ed\n")[0]
+    outcome = transferlog.parse_outcome(shown.replace("\n", " ").encode() + b"\n")
+    documented = items(section(page("archq-transfer-log.5"), "Facts"))
+    assert [key for key in documented if key in outcome.facts] == list(outcome.facts)
+
+
+def test_every_exit_status_is_documented_and_no_other() -> None:
+    for path in PAGES:
+        if path.name in {"archq.1", "sweeper.1", "logsum.1"}:
+            statuses = re.findall(r"(?m)^\.It (?:\S+ )?(\d+)$", section(path.read_text(), "EXIT STATUS"))
+            assert set(map(int, statuses)) <= {*ExitStatus}, path.name
+            assert path.name != "archq.1" or set(map(int, statuses)) == {*ExitStatus}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_is_called_what_it_says(path: Path) -> None:
+    title = f"{path.stem.upper()} {path.suffix[1:]}"
+    assert re.search(rf"(?m)^\.Dt {re.escape(title)}$", path.read_text())
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_mandoc_finds_nothing_to_complain_about(path: Path) -> None:
+    complaints = subprocess.run(
+        [tool("mandoc"), "-T", "lint", "-W", "warning", path], capture_output=True, text=True, check=False
+    )
+    assert complaints.stdout + complaints.stderr == ""
