@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archq.console import complain, printable, run_click
+from archq.errors import ArchqError, ExitStatus, UsageError
 from archq.version import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from archq.config import Config
+    from archq.spool import RequestId, Spool
+
 PROGRAM = "archq"
-_CONTEXT = {"help_option_names": ["-h", "--help"]}
+_CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+_queue = click.option("-d", "queue", metavar="QUEUE", help="The queue; else LPDEST, PRINTER or the configured default.")
+_one_queue = click.option("-d", "queue", metavar="QUEUE", help="Only this queue.")
+_requests = click.argument("requests", metavar="REQUEST…", nargs=-1)
+_options = click.option(
+    "-o", "options", metavar="KEY=VALUE,…", multiple=True, help="inst, maxftp, dir, … (repeatable)."
+)
+_priority = click.IntRange(1, 100)
+
+
+def _tell(line: str) -> None:
+    click.echo(printable(line))
+
+
+def _warn(line: str) -> None:
+    complain(PROGRAM, line)
 
 
 @click.group(context_settings=_CONTEXT)
@@ -20,45 +44,214 @@ def cli() -> None:
 
 
 @cli.command(context_settings=_CONTEXT)
-@click.option("-d", "queue", metavar="QUEUE", help="The queue; else LPDEST, PRINTER or the configured default.")
-@click.option("-o", "options", metavar="KEY=VALUE,…", multiple=True, help="Options: inst, maxftp, dir, … (repeatable).")
-@click.option("-q", "priority", type=click.IntRange(1, 100), default=50, help="Priority, 100 first.  Default: 50.")
+@_queue
+@_options
+@click.option("-c", "_copy", is_flag=True, help="Copy the file; archq always does.")
+@click.option("-q", "priority", type=_priority, default=50, help="Priority, 100 first.  Default: 50.")
+@click.option("-H", "when", default="immediate", metavar="WHEN", help="hold, immediate, or HH:MM to send then.")
 @click.option("-t", "title", metavar="TITLE", help="A title; the name of what comes from standard input.")
+@click.option("-m", "mail", is_flag=True, help="Send a mail when all of it is sent.")
+@click.option("-s", "silent", is_flag=True, help="Do not print the request id.")
+@click.option("-w", "wait", is_flag=True, help="Return when all of it is sent, or held.")
 @click.argument("files", metavar="FILE…", nargs=-1)
-def submit(
-    queue: str | None, options: tuple[str, ...], priority: int, title: str | None, files: tuple[str, ...]
-) -> None:
+def submit(files: tuple[str, ...], silent: bool, wait: bool, _copy: bool, **wishes: Any) -> int:
     """Queue FILEs as one request and print its id; - is standard input."""
     from archq.submission import submit
 
-    request = submit(files, queue=queue, options=options, priority=priority, title=title)
-    click.echo(f"request id is {request.id} ({request.files} file(s))")
+    request = submit(files, warn=_warn, **wishes)
+    if not silent:
+        click.echo(f"request id is {request.id} ({request.files} file(s))")
+    return _wait(request.id) if wait else ExitStatus.DONE
+
+
+def _wait(request: RequestId) -> int:
+    from archq.status import wait_until_sent
+
+    _config, spool = _spool()
+    wait_until_sent(spool, request)
+    return ExitStatus.DONE
 
 
 @cli.command(context_settings=_CONTEXT)
-@click.option("-d", "queue", metavar="QUEUE", help="Only this queue.")
-@click.option("--once", is_flag=True, help="Try every queued file once and end, as cron wants it (the default).")
-def ship(queue: str | None, once: bool) -> int:  # noqa: ARG001  # once is what it does anyway
-    """Send what is queued to the archive site."""
-    from archq.config import load
-    from archq.shipping import ship_once
-
-    return ship_once(load("archq"), queue, complain=lambda line: complain(PROGRAM, line))
-
-
-@cli.command(context_settings=_CONTEXT)
-@click.option("-d", "queue", metavar="QUEUE", help="Only this queue.")
+@_one_queue
 @click.option("--all", "everything", is_flag=True, help="Sent and cancelled requests too.")
-@click.argument("requests", metavar="REQUEST…", nargs=-1)
-def status(queue: str | None, everything: bool, requests: tuple[str, ...]) -> None:
-    """Show what is queued, and why each file waits."""
-    from archq.config import load
-    from archq.status import report
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
+@_requests
+def status(queue: str | None, requests: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """Show what is queued, whether a shipper runs, and why each file waits."""
+    from archq.status import report, report_json
 
-    for line in report(load("archq"), queue, requests, everything=everything):
-        click.echo(printable(line))
+    config, spool = _spool()
+    show = report_json if as_json else report
+    for line in show(config, spool, queue, requests, everything=everything):
+        _tell(line)
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
+def queues(as_json: bool) -> None:
+    """List the queues: where they send to, and what they hold."""
+    from archq.status import queue_report, queue_report_json
+
+    for line in (queue_report_json if as_json else queue_report)(*_spool()):
+        _tell(line)
+
+
+@cli.command(context_settings=_CONTEXT)
+@_one_queue
+@click.option("-a", "every", is_flag=True, help="All requests of the queue.")
+@click.option("--purge", is_flag=True, help="Remove the copies at once; sent and cancelled requests too.")
+@_requests
+def cancel(queue: str | None, every: bool, purge: bool, requests: tuple[str, ...]) -> int:
+    """Take REQUESTs out of the queue; archq retry puts them back while their copies are kept."""
+    from archq import changes
+
+    config, spool = _spool()
+    if every != bool(queue) or every == bool(requests):
+        raise UsageError("name REQUESTs, or all of a queue with -a -d QUEUE")
+    if queue:
+        requests = tuple(map(str, changes.queued_in(config, spool, queue)))
+    return _each(requests, lambda request: changes.cancel(spool, request, purge=purge))
+
+
+@cli.command(context_settings=_CONTEXT)
+@_one_queue
+@click.option("-r", "reason", metavar="REASON", help="What `archq status` shows as the reason.")
+@_requests
+def hold(queue: str | None, reason: str | None, requests: tuple[str, ...]) -> int:
+    """Let REQUESTs, or a whole queue, wait until they are released."""
+    from archq import changes
+
+    config, spool = _spool()
+    _either(queue, requests)
+    if queue:
+        changes.hold_queue(config, spool, queue, reason)
+    return _each(requests, lambda request: changes.hold(spool, request, reason))
+
+
+@cli.command(context_settings=_CONTEXT)
+@_one_queue
+@_requests
+def release(queue: str | None, requests: tuple[str, ...]) -> int:
+    """Let held REQUESTs, or a held queue, be sent."""
+    from archq import changes
+
+    config, spool = _spool()
+    _either(queue, requests)
+    if queue:
+        changes.release_queue(config, spool, queue)
+    return _each(requests, lambda request: changes.release(spool, request))
+
+
+@cli.command(context_settings=_CONTEXT)
+@_requests
+def retry(requests: tuple[str, ...]) -> int:
+    """Try REQUESTs now; sent or cancelled ones are sent again under the same ids."""
+    from archq import changes
+
+    config, spool = _spool()
+    _require(requests)
+    return _each(requests, lambda request: changes.retry(config, spool, request))
+
+
+@cli.command(context_settings=_CONTEXT)
+@_options
+@click.option("-q", "priority", type=_priority, help="Priority, 100 first.")
+@click.option("-H", "when", metavar="WHEN", help="hold, immediate, or HH:MM to send then.")
+@click.argument("requests", metavar="REQUEST…", nargs=-1)
+def alter(requests: tuple[str, ...], **wishes: Any) -> int:
+    """Change options, priority or time of queued REQUESTs."""
+    from archq import changes
+
+    config, spool = _spool()
+    _require(requests)
+    return _each(requests, lambda request: changes.alter(config, spool, request, **wishes))
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("what", metavar="REQUEST|QUEUE")
+@click.argument("target", metavar="QUEUE")
+def move(what: str, target: str) -> int:
+    """Move one request, or all of a queue, to another queue."""
+    from archq import changes
+
+    config, spool = _spool()
+    requests = map(str, changes.queued_in(config, spool, what)) if what in config.queues else (what,)
+    return _each(requests, lambda request: _tell(f"{request} is now {changes.move(config, spool, request, target)}"))
+
+
+@cli.command(context_settings=_CONTEXT)
+@_one_queue
+@click.option("--once", is_flag=True, help="Try every queued file once and end, as cron wants it (the default).")
+@click.option("--follow", is_flag=True, help="Ship until told to stop, as systemd wants it.")
+@click.option("--on-demand", is_flag=True, hidden=True)
+def ship(queue: str | None, once: bool, follow: bool, on_demand: bool) -> int:
+    """Send what is queued to the archive site."""
+    from archq import shipping
+    from archq.config import load
+
+    if once and follow:
+        raise UsageError("say --once or --follow, not both")
+    if on_demand and queue:
+        return shipping.ship_on_demand(load("archq"), queue, complain=_warn)
+    run = shipping.ship_forever if follow else shipping.ship_once
+    return run(load("archq"), queue, complain=_warn)
+
+
+@cli.command(context_settings=_CONTEXT)
+@_requests
+def log(requests: tuple[str, ...]) -> None:
+    """Tell what happened to REQUESTs, or to all."""
+    from archq.status import story
+
+    _config, spool = _spool()
+    for line in story(spool, requests):
+        _tell(line)
+
+
+def _spool() -> tuple[Config, Spool]:
+    from archq.config import load
+    from archq.spool import Spool
+
+    config = load("archq")
+    return config, Spool(config.spool)
+
+
+def _each(requests: Iterable[str], act: Callable[[RequestId], object]) -> int:
+    """Do one thing to each request; those for which it fails are told, and the rest is done."""
+    from archq.status import checked_request
+
+    checked = [checked_request(text) for text in requests]
+    failed = [error for request in checked if (error := _failure(act, request))]
+    if len(failed) == 1 and len(checked) == 1:
+        raise failed[0]
+    for error in failed:
+        _warn(str(error))
+    return ExitStatus.SOME_FAILED if failed else ExitStatus.DONE
+
+
+def _failure(act: Callable[[RequestId], object], request: RequestId) -> ArchqError | None:
+    try:
+        act(request)
+    except ArchqError as error:
+        return error
+    return None
+
+
+def _require(requests: tuple[str, ...]) -> None:
+    if not requests:
+        raise UsageError("name at least one REQUEST, such as archive-17 (archq status lists them)")
+
+
+def _either(queue: str | None, requests: tuple[str, ...]) -> None:
+    if bool(queue) == bool(requests):
+        raise UsageError("name REQUESTs, or a queue with -d QUEUE")
 
 
 def main() -> None:
     """Run the command and exit."""
     sys.exit(run_click(PROGRAM, cli))
+
+
+if __name__ == "__main__":
+    main()

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from archq.config import QueueSettings
     from archq.spool import RequestId, Spool, SpooledFile, Ticket
-    from archq.wakeup import Wakeup
+    from archq.wakeup import Call, Wakeup
 
 EXPIRIES_BEFORE_HOLD = 2
 RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by the server, in silence
 STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is told to stop
+BEAT_EVERY = 5.0  # seconds
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
 
@@ -59,6 +60,7 @@ class Shipper:
         self._running: dict[Worker, Running] = {}
         self._queue = replace(spool.queue_state(settings.name), next_try=0)
         self._once = False
+        self._held: str | None = None
         self._failed = 0
         self._stopping: float | None = None
 
@@ -68,30 +70,49 @@ class Shipper:
         self._queue = replace(self._queue, phase=QueuePhase.WORKING)
         self._scan()
         try:
-            while self._running or (
-                len(self._agenda) and self._queue.phase is QueuePhase.WORKING and not self._stopping
-            ):
+            while self._running or self._goes_on():
                 self._start_due()
                 self._attend(self._limit())
         finally:
             self._end_workers()
         return self._status()
 
-    def follow(self, wakeup: Wakeup, ready: Callable[[], None] = lambda: None) -> ExitStatus:
-        """Ship until :meth:`stop` is called: what is queued, and what comes."""
-        scanned = 0.0
-        ready()
+    def _goes_on(self) -> bool:
+        works = self._queue.phase is QueuePhase.WORKING and self._held is None
+        return bool(len(self._agenda)) and works and not self._stopping
+
+    def follow(self, wakeup: Wakeup, *, beat: Callable[[], QueueSettings], until_idle: float | None = None) -> None:
+        """Ship until :meth:`stop` is called: what is queued, and what comes.
+
+        ``beat`` is called every few seconds and returns the settings to go on with.  With ``until_idle`` (seconds) this
+        returns when nothing was queued for so long.
+        """
+        scanned, busy = -RESCAN_EVERY, time.monotonic()
         try:
             while self._running or not self._stopping:
-                if time.monotonic() - scanned > RESCAN_EVERY:
+                now = time.monotonic()
+                if now - scanned >= RESCAN_EVERY:
                     self._scan()
-                    scanned = time.monotonic()
+                    scanned = now
+                self._settle_in(beat())
                 self._start_due()
-                if self._attend(self._limit(), wakeup.fileno()):
-                    self._take_up_named(wakeup.read())
+                busy = now if self._running or self._known else busy
+                if until_idle is not None and now - busy > until_idle:
+                    return
+                if self._attend(min(self._limit(), BEAT_EVERY), wakeup.fileno()):
+                    self._look_again(wakeup.read())
         finally:
             self._end_workers()
-        return ExitStatus.DONE
+
+    def _settle_in(self, settings: QueueSettings) -> None:
+        """Go on with changed settings: old sessions and old errors no longer count."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        for _since, worker in self._idle:
+            worker.retire()
+        self._idle = []
+        self._queue = replace(self._queue, next_try=0)
 
     def stop(self) -> None:
         """Start nothing more; what is on its way gets a few seconds to end."""
@@ -100,6 +121,7 @@ class Shipper:
     # What there is to do.
 
     def _scan(self) -> None:
+        self._held = self._spool.queue_hold(self._settings.name)
         queued = self._spool.requests(QUEUED, self._settings.name)
         for gone in self._known.keys() - set(queued):
             self._forget(gone)
@@ -107,10 +129,21 @@ class Shipper:
             if request not in self._known:
                 self._take_up(request)
 
-    def _take_up_named(self, requests: list[RequestId]) -> None:
-        for request in requests:
-            self._forget(request)
-            self._take_up(request)
+    def _look_again(self, called: list[Call]) -> None:
+        """Take up what somebody has submitted or changed."""
+        self._held = self._spool.queue_hold(self._settings.name)
+        for call in called:
+            if call.is_new and call.request in self._known:
+                continue
+            self._break_off(call.request)
+            self._forget(call.request)
+            self._take_up(call.request)
+
+    def _break_off(self, request: RequestId) -> None:
+        """End what is on its way of a request that was changed or cancelled: it began with what is no longer so."""
+        for worker in [worker for worker, running in self._running.items() if running.candidate.request == request]:
+            del self._running[worker]
+            worker.kill()
 
     def _take_up(self, request: RequestId) -> None:
         try:
@@ -147,7 +180,7 @@ class Shipper:
         return _EVER if self._once else time.time_ns()
 
     def _may_start(self) -> bool:
-        if self._stopping or len(self._running) >= self._settings.connections:
+        if self._stopping or self._held is not None or len(self._running) >= self._settings.connections:
             return False
         if self._queue.phase is QueuePhase.WORKING:
             return True

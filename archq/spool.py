@@ -36,6 +36,7 @@ from archq.errors import (
     NotPermittedError,
     from_os_error,
 )
+from archq.fields import decode, encode
 from archq.filestate import FileState
 from archq.instants import format_instant
 from archq.names import checked_id, new_id
@@ -93,6 +94,7 @@ class Ticket:
     rempw: str | None = field(default=None, repr=False)
     hold: str | None = None  # why a person holds it; None: it is not held
     not_before: int = 0
+    mail: bool = False  # to be told by mail when all of it is sent
     altered: int = 0  # when a person last changed it, or said "again"; errors before that no longer count
 
     @property
@@ -133,19 +135,19 @@ class Spool:
     def _prepare(self) -> None:
         if not os.path.exists(self.root):
             durable.make_directory(self.root)
-        self._shared = bool(os.stat(self.root).st_mode & stat.S_IWGRP)
+        self.is_shared = bool(os.stat(self.root).st_mode & stat.S_IWGRP)
         for name in (BUILDING, *STATES, "queues", "log"):
             durable.make_directory(self.place(name), self.directory_mode)
 
     @property
     def directory_mode(self) -> int:
         """The mode of every directory in this spool."""
-        return 0o2770 if self._shared else 0o700
+        return 0o2770 if self.is_shared else 0o700
 
     @property
     def file_mode(self) -> int:
         """The mode of every file in this spool."""
-        return 0o660 if self._shared else 0o600
+        return 0o660 if self.is_shared else 0o600
 
     def place(self, *names: str) -> str:
         """Return the path of something in this spool."""
@@ -204,11 +206,18 @@ class Spool:
         found = (RequestId.parse(name) for name in os.listdir(self.place(state)))
         return sorted(request for request in found if request and queue in (None, request.queue))
 
-    def state_of(self, request: RequestId) -> str:
-        """Return the state ``request`` is in; raise NoInputError if it is in none."""
+    def find(self, request: RequestId) -> tuple[str, RequestId]:
+        """Return the state ``request`` is in, and its id: another one if it was moved to another queue.
+
+        Raise NoInputError if it is in none.
+        """
         for state in (*STATES, *STATES):  # twice: it may move from one to the next while we look
             if os.path.isdir(self.place(state, str(request))):
-                return state
+                return state, request
+        for state in STATES:
+            for other in self.requests(state):
+                if other.number == request.number:
+                    return state, other
         raise NoInputError(f"there is no request {request} in the spool {self.root}")
 
     def ticket(self, state: str, request: RequestId) -> Ticket:
@@ -217,8 +226,13 @@ class Spool:
 
     def alter(self, state: str, request: RequestId, ticket: Ticket) -> None:
         """Make ``ticket`` what the user of ``request`` asked for."""
-        path = self.place(state, str(request), "request")
-        durable.write_over(path, format_record(ticket).encode(), self.file_mode)
+        self.rewrite(self.place(state, str(request), "request"), format_record(ticket).encode())
+
+    def rewrite(self, path: str, content: bytes) -> None:
+        """Replace a file in a request's directory durably; a lock keeps shipper and commands apart."""
+        with durable.opened_directory(os.path.dirname(path)) as directory:
+            durable.lock(directory)
+            durable.write_over(path, content, self.file_mode)
 
     def files(self, state: str, request: RequestId) -> list[SpooledFile]:
         """Return the files of ``request`` in the order they were submitted."""
@@ -241,14 +255,24 @@ class Spool:
 
     def record(self, file: SpooledFile, state: FileState) -> SpooledFile:
         """Make ``state`` the durable state of ``file`` and return the file with it."""
-        durable.write_over(f"{file.path}.state", format_record(state).encode(), self.file_mode)
+        self.rewrite(f"{file.path}.state", format_record(state).encode())
         return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
 
-    def move(self, request: RequestId, source: str, target: str) -> None:
-        """Move ``request`` from one state to another, durably."""
-        durable.move_new(self.place(source, str(request)), self.place(target, str(request)))
+    def move(self, request: RequestId, source: str, target: str, *, renamed: RequestId | None = None) -> None:
+        """Move ``request`` from one state to another, durably; ``renamed`` is its id there if that changes.
+
+        Raise FileNotFoundError if it is no longer in ``source``.
+        """
+        durable.move_new(self.place(source, str(request)), self.place(target, str(renamed or request)))
         durable.sync_directory(self.place(target))
-        durable.sync_directory(self.place(source))
+        if source != target:
+            durable.sync_directory(self.place(source))
+
+    def remove(self, request: RequestId, state: str) -> None:
+        """Remove the copies of ``request``.  If that is cut short, what is left is cleared as a dead draft."""
+        out_of_sight = self.place(BUILDING, new_id())
+        durable.move_new(self.place(state, str(request)), out_of_sight)
+        shutil.rmtree(out_of_sight)
 
     def tell(self, event: str, facts: Mapping[str, str]) -> None:
         """Add one line to this spool's log: what happened to which request."""
@@ -275,6 +299,22 @@ class Spool:
     def record_queue(self, queue: str, state: QueueState) -> None:
         """Say how ``queue`` is."""
         durable.write_over(self.queue_place(queue, "state"), format_record(state).encode(), self.file_mode)
+
+    def queue_hold(self, queue: str) -> str | None:
+        """Return why a person holds ``queue``, None if nobody does."""
+        with contextlib.suppress(FileNotFoundError):
+            return decode(_text_of(self.queue_place(queue, "hold")).rstrip("\n"))
+        return None
+
+    def hold_queue(self, queue: str, reason: str | None) -> None:
+        """Hold ``queue`` for ``reason``, or release it with None."""
+        path = self.queue_place(queue, "hold")
+        if reason is not None:
+            durable.write_over(path, f"{encode(reason)}\n".encode(), self.file_mode)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        durable.sync_directory(os.path.dirname(path))
 
     def known_account(self, queue: str, url: str) -> str:
         """Return what `archq doctor` found the queue's account at ``url`` to be, "" if it has not looked."""

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from archq.errors import UsageError
+from archq.accounts import destination_of
+from archq.errors import MalformedError, RefusedError, UsageError
 from archq.filestate import Phase
-from archq.instants import SECOND
+from archq.instants import SECOND, format_instant
 from archq.quantities import format_duration, format_size
 from archq.queuestate import QueuePhase
 from archq.shipper import is_to_be_sent
-from archq.spool import QUEUED, STATES, RequestId, Spool
+from archq.spool import QUEUED, SENT, STATES, RequestId, Spool
 from archq.submission import chosen_queue
+from archq.transferlog import parse_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from archq.config import Config
-    from archq.queuestate import QueueState
     from archq.spool import SpooledFile, Ticket
+
+
+WAIT_STEP = 0.1  # seconds between two looks of `archq submit -w`
+
+
+class Why(NamedTuple):
+    """A state in a word, the reason, and when there is a next try (nanoseconds since 1970, 0: unknown)."""
+
+    state: str
+    reason: str = ""
+    next_try: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +65,36 @@ class RequestStatus:
     files: tuple[FileStatus, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatus:
+    """One queue.  ``next_try`` is in nanoseconds since 1970, 0 if there is nothing to wait for."""
+
+    name: str
+    url: str
+    state: str
+    reason: str
+    next_try: int
+    shipper: bool
+    requests: int
+
+
 def request_statuses(spool: Spool, state: str, requests: Sequence[RequestId]) -> Iterator[RequestStatus]:
     """Yield the status of each of ``requests``, all in ``state``; those that moved on meanwhile are left out."""
-    queues = {request.queue: spool.queue_state(request.queue) for request in requests}
+    queues = {queue: _queue_trouble(spool, queue) for queue in {request.queue for request in requests}}
     for request in requests:
         try:
             ticket, files = spool.ticket(state, request), spool.files(state, request)
         except FileNotFoundError:
             continue
         yield _request_status(state, ticket, files, queues[request.queue])
+
+
+def _queue_trouble(spool: Spool, queue: str) -> Why | None:
+    """Return why nothing of ``queue`` is sent, None if it works."""
+    if (held := spool.queue_hold(queue)) is not None:
+        return Why("held", f"the queue is held: {held}")
+    state = spool.queue_state(queue)
+    return None if state.phase is QueuePhase.WORKING else Why(str(state.phase), state.reason, state.next_try)
 
 
 def shipper_runs(spool: Spool, queue: str) -> bool:
@@ -72,8 +106,8 @@ def shipper_runs(spool: Spool, queue: str) -> bool:
         return True
 
 
-def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], queue: QueueState) -> RequestStatus:
-    statuses = tuple(_file_status(state, ticket, file, queue) for file in files)
+def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], trouble: Why | None) -> RequestStatus:
+    statuses = tuple(_file_status(state, ticket, file, trouble) for file in files)
     waiting = next((one for one in statuses if one.state != "sent"), statuses[0])
     return RequestStatus(
         request=str(files[0].request),
@@ -89,43 +123,133 @@ def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], queue:
     )
 
 
-def _file_status(state: str, ticket: Ticket, file: SpooledFile, queue: QueueState) -> FileStatus:
-    word, reason, next_try = _explained(state, ticket, file, queue)
+def _file_status(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | None) -> FileStatus:
+    why = _explained(state, ticket, file, trouble)
     return FileStatus(
         name=file.control.name,
         id=file.control.id,
         size=file.control.size,
-        state=word,
+        state=why.state,
         tries=file.state.tries,
-        reason=reason,
-        next_try=next_try,
+        reason=why.reason,
+        next_try=why.next_try,
     )
 
 
-def _explained(state: str, ticket: Ticket, file: SpooledFile, queue: QueueState) -> tuple[str, str, int]:
-    """Return the state in a word, the reason and when the file is tried next (nanoseconds since 1970, 0: unknown)."""
+def _explained(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | None) -> Why:
     if state != QUEUED or file.state.phase is Phase.SENT:
-        return (state if state != QUEUED else "sent"), "", 0
+        return Why(state if state != QUEUED else SENT)
     if not is_to_be_sent(file.state, ticket):
-        return "held", ticket.hold or file.state.reason, 0
-    if queue.phase is not QueuePhase.WORKING:
-        return str(queue.phase), queue.reason, queue.next_try
-    failed = file.state.failed >= ticket.altered and file.state.failures > 0
-    if failed:
-        return "waiting", file.state.reason, file.state.next_try
-    if ticket.not_before:
-        return "waiting", "submitted for later", ticket.not_before
-    return QUEUED, "", 0
+        return Why("held", ticket.hold or file.state.reason)
+    if trouble:
+        return trouble
+    if file.state.failures > 0 and file.state.failed >= ticket.altered:
+        return Why("waiting", file.state.reason, file.state.next_try)
+    if ticket.not_before > time.time_ns():
+        return Why("waiting", "submitted for later", ticket.not_before)
+    return Why(QUEUED)
 
 
-def report(config: Config, queue: str | None, requests: Sequence[str], *, everything: bool) -> Iterator[str]:
+def report(
+    config: Config, spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool
+) -> Iterator[str]:
     """Yield what `archq status` prints: how each queue is, then its requests."""
-    spool = Spool(config.spool)
     chosen = [chosen_queue(config, queue).name] if queue else list(config.queues)
     if not requests:
         for name in chosen:
-            yield from queue_lines(spool, name)
+            yield _queue_line(queue_status(config, spool, name))
     yield from lines(listed(spool, queue, requests, everything=everything))
+
+
+def report_json(
+    config: Config, spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool
+) -> Iterator[str]:
+    """Yield the same for programs, as one JSON document: instants are nanoseconds since 1970, sizes bytes."""
+    import json
+
+    chosen = [chosen_queue(config, queue).name] if queue else list(config.queues)
+    found = listed(spool, queue, requests, everything=everything)
+    document = {
+        "queues": [asdict(queue_status(config, spool, name)) for name in chosen],
+        "requests": [asdict(one) for one in found],
+    }
+    yield json.dumps(document, indent=2)
+
+
+def queue_report(config: Config, spool: Spool) -> Iterator[str]:
+    """Yield what `archq queues` prints."""
+    from tabulate import tabulate
+
+    rows = [
+        (
+            f"{one.name}{' (default)' if one.name == config.default else ''}",
+            one.url,
+            one.requests,
+            f"{one.state}{f': {one.reason}' if one.reason else ''}",
+        )
+        for one in (queue_status(config, spool, name) for name in config.queues)
+    ]
+    yield from tabulate(rows, headers=("queue", "destination", "queued", "state"), tablefmt="plain").split("\n")
+
+
+def queue_report_json(config: Config, spool: Spool) -> Iterator[str]:
+    """Yield the same for programs, as one JSON document."""
+    import json
+
+    yield json.dumps([asdict(queue_status(config, spool, name)) for name in config.queues], indent=2)
+
+
+def queue_status(config: Config, spool: Spool, queue: str) -> QueueStatus:
+    """Return how ``queue`` is: held by a person, waiting for its destination, or working."""
+    state, held = spool.queue_state(queue), spool.queue_hold(queue)
+    return QueueStatus(
+        name=queue,
+        url=str(destination_of(config.queues[queue])),
+        state="held" if held is not None else str(state.phase),
+        reason=state.reason if held is None else held,
+        next_try=state.next_try if held is None else 0,
+        shipper=shipper_runs(spool, queue),
+        requests=len(spool.requests(QUEUED, queue)),
+    )
+
+
+def _queue_line(one: QueueStatus) -> str:
+    runs = "a shipper runs" if one.shipper else "no shipper runs"
+    return f"queue {one.name}: {runs}" + (f"; {one.state}: {one.reason}" if one.reason else "")
+
+
+def wait_until_sent(spool: Spool, request: RequestId) -> None:
+    """Return when ``request`` was sent; raise RefusedError when it is held or cancelled instead."""
+    while True:
+        state, request = spool.find(request)
+        if state != QUEUED:
+            break
+        one = next(request_statuses(spool, state, [request]), None)
+        if one and one.state == "held":
+            raise RefusedError(f"{request} is held: {one.reason}")
+        time.sleep(WAIT_STEP)
+    if state != SENT:
+        raise RefusedError(f"{request} was {state}")
+
+
+def story(spool: Spool, requests: Sequence[str]) -> Iterator[str]:
+    """Yield what the spool's log tells about ``requests``, or about all, oldest first."""
+    wanted = {str(checked_request(text)) for text in requests}
+    for name in sorted(os.listdir(spool.place("log"))):
+        with open(spool.place("log", name), "rb") as file:
+            yield from (line for line in map(_told, file) if not wanted or line.split()[1] in wanted)
+
+
+def _told(line: bytes) -> str:
+    try:
+        outcome = parse_outcome(line)
+    except MalformedError:
+        return f"- - an unreadable line: {line!r}"
+    facts = dict(outcome.facts)
+    request, name, reason = facts.pop("request", "-"), facts.pop("name", ""), facts.pop("reason", "")
+    rest = " ".join(f"{key}={value}" for key, value in facts.items() if value)
+    words = [format_instant(outcome.time, 3), request, outcome.outcome, name, rest, reason and f"({reason})"]
+    return " ".join(word for word in words if word)
 
 
 def listed(spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool) -> Iterator[RequestStatus]:
@@ -134,7 +258,7 @@ def listed(spool: Spool, queue: str | None, requests: Sequence[str], *, everythi
     With ``everything`` sent and cancelled ones too.  Raise NoInputError for a request that is not there.
     """
     if requests:
-        found = [(spool.state_of(request), request) for request in map(checked_request, requests)]
+        found = [spool.find(request) for request in map(checked_request, requests)]
         for state, request in found:
             yield from request_statuses(spool, state, [request])
         return
@@ -160,13 +284,6 @@ def lines(statuses: Iterator[RequestStatus], now: int | None = None) -> Iterator
         yield f"{one.request:<20} {one.user:<10} {size:>9}  {files:<9} {age:>7}  {one.state}  {one.title}"
         if one.reason:
             yield f"    {one.reason}{_next(one, now)}"
-
-
-def queue_lines(spool: Spool, queue: str) -> Iterator[str]:
-    """Yield how a queue's shipper and destination are."""
-    state = spool.queue_state(queue)
-    runs = "a shipper runs" if shipper_runs(spool, queue) else "no shipper runs"
-    yield f"queue {queue}: {runs}" + (f"; {state.phase}: {state.reason}" if state.reason else "")
 
 
 def _next(one: RequestStatus, now: int) -> str:

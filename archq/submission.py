@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import sys
 import time
@@ -24,14 +25,17 @@ from archq.errors import (
     UsageError,
     from_os_error,
 )
+from archq.housekeeping import require_room
+from archq.instants import SECOND
 from archq.names import checked_file_name, new_id
 from archq.options import Options, check_options, parse_words
 from archq.records import format_record
 from archq.spool import Draft, RequestId, Spool, Ticket
 from archq.version import __version__
+from archq.wakeup import wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from archq.checksum import Checksum
     from archq.config import Config, QueueSettings
@@ -56,13 +60,18 @@ def submit(
     options: Mapping[str, str] | Iterable[str] = (),
     title: str | None = None,
     priority: int = 50,
+    when: str = "immediate",
+    mail: bool = False,
     config: Config | None = None,
+    warn: Callable[[str], None] = lambda _line: None,
 ) -> Request:
     """Queue the files ``paths`` as one request and return it; all are accepted, or none.
 
     Once this returns, data and control files are on stable storage and the sources may be deleted or overwritten.
-    ``options`` are ``-o`` texts ("inst=minicam,maxftp=60") or a mapping of keywords.  Raise an ArchqError otherwise:
-    then nothing was queued, except for UnknownOutcomeError, which names the request that may be.
+    ``options`` are ``-o`` texts ("inst=minicam,maxftp=60") or a mapping of keywords, ``priority`` is from 1 to 100,
+    100 first, ``when`` as for ``-H``; ``mail`` asks for a mail when all is sent, and ``warn`` is called with lines for
+    the user.  Raise an ArchqError otherwise: then nothing was queued, except for UnknownOutcomeError, which names the
+    request that may be.
     """
     config = config or load("archq")
     settings = chosen_queue(config, queue)
@@ -71,9 +80,37 @@ def submit(
     if not sources:
         raise UsageError("no file was named: name files, or - for standard input")
     spool = Spool(config.spool)
+    require_room(spool, sum(map(_size, sources)), config.reserve, warn, time.time())
+    wishes = Wishes(options=checked, title=title, priority=priority, when=when, mail=mail)
+    request = _accept(spool, settings, sources, wishes)
+    ensure_shipped(config, spool, request.id)
+    return request
+
+
+def ensure_shipped(config: Config, spool: Spool, request: RequestId) -> None:
+    """Wake the shipper of ``request``, and start one if none runs and none is to be run by a service.
+
+    In a shared spool none is started: it would hold the queue with one user's rights and secrets.
+    """
+    listens = wake(spool, request.queue, request, is_new=True)
+    if not listens and config.autostart and config.path and not spool.is_shared:
+        from archq.shipping import start_on_demand
+
+        start_on_demand(config, request.queue)
+
+
+def _size(source: str) -> int:
+    """Return the bytes that ``source`` will need as far as that can be told now; errors are found when it is read."""
+    try:
+        return os.lstat(source).st_size
+    except OSError:
+        return 0
+
+
+def _accept(spool: Spool, settings: QueueSettings, sources: list[str], wishes: Wishes) -> Request:
     try:
         with spool.draft() as draft:
-            return _Submission(draft, settings, checked, sources, title, priority).accept()
+            return _Submission(draft, settings, sources, wishes).accept()
     except OSError as error:
         kind = TemporaryError if error.errno in DISK_FULL else type(from_os_error(error, ""))
         raise kind(f"{from_os_error(error, f'write to the spool {spool.root}')}; nothing was queued") from error
@@ -95,35 +132,44 @@ def chosen_queue(config: Config, name: str | None, environment: Mapping[str, str
     return config.queues[chosen]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """How a request is to be sent."""
+
+    options: Options
+    title: str | None
+    priority: int
+    when: str
+    mail: bool
+
+
 class _Submission:
     """One request on its way into the spool."""
 
-    def __init__(
-        self,
-        draft: Draft,
-        settings: QueueSettings,
-        options: Options,
-        sources: list[str],
-        title: str | None,
-        priority: int,
-    ) -> None:
+    def __init__(self, draft: Draft, settings: QueueSettings, sources: list[str], wishes: Wishes) -> None:
         self.draft = draft
         self.settings = settings
-        self.options = options
         self.sources = sources
-        self.instrument = _instrument(settings, options)
-        self.id = RequestId(draft.spool.next_number(), settings.name)
+        self.options = wishes.options
+        self.instrument = checked_taker(settings, wishes.options.instrument or settings.instrument)
+        now = time.time_ns()
+        hold, later = not_before(wishes.when, now)
+        remote = wishes.options.remote
         self.ticket = Ticket(
-            user=_user(),
-            title=title or ("standard input" if sources[0] == STANDARD_INPUT else os.path.basename(sources[0])),
-            queued=time.time_ns(),
-            priority=priority,
-            maxftp=options.maxftp,
-            remhost=options.remote.host,
-            rempath=options.remote.path,
-            remuser=options.remote.user,
-            rempw=options.remote.password,
+            user=account_name(),
+            title=wishes.title or _title(sources[0]),
+            queued=now,
+            priority=wishes.priority,
+            maxftp=wishes.options.maxftp,
+            remhost=remote.host,
+            rempath=remote.path,
+            remuser=remote.user,
+            rempw=remote.password,
+            hold=hold,
+            not_before=later,
+            mail=wishes.mail,
         )
+        self.id = RequestId(draft.spool.next_number(), settings.name)
 
     def accept(self) -> Request:
         """Copy every file, then make the request queued with one step."""
@@ -178,6 +224,10 @@ class _Submission:
         return size, checksum, before.st_mtime_ns
 
 
+def _title(source: str) -> str:
+    return "standard input" if source == STANDARD_INPUT else os.path.basename(source)
+
+
 @contextlib.contextmanager
 def _opened(source: str) -> Iterator[int]:
     if source == STANDARD_INPUT:
@@ -203,15 +253,36 @@ def _unreadable(source: str, error: OSError) -> ArchqError:
     return type(translated)(f"{translated}; nothing was queued")
 
 
-def _instrument(settings: QueueSettings, options: Options) -> str:
-    instrument = options.instrument or settings.instrument
+def checked_taker(settings: QueueSettings, instrument: str) -> str:
+    """Return ``instrument`` if the queue takes it, else raise UsageError."""
     if settings.instruments and instrument not in settings.instruments:
         takes = ", ".join(settings.instruments)
         raise UsageError(f"the queue {settings.name} does not take the instrument {instrument!r}: it takes {takes}")
     return instrument
 
 
-def _user() -> str:
+def not_before(when: str, now: int) -> tuple[str | None, int]:
+    """Return what ``-H`` says: why a request is held (None: it is not), and from when it may be sent (0: at once).
+
+    ``when`` is hold, immediate (or resume, as lp has it) or HH:MM, which is the next such local time after ``now``.
+    Instants are nanoseconds since 1970.  Raise UsageError for another word.
+    """
+    if when in ("hold", "indefinite"):
+        return f"held by {account_name()}", 0
+    if when in ("immediate", "resume"):
+        return None, 0
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", when, re.ASCII)
+    if not match:
+        raise UsageError(f"-H {when}: not hold, immediate or a local time such as 18:30")
+    local = time.localtime(now // SECOND)
+    wanted = (local.tm_year, local.tm_mon, local.tm_mday, int(match[1]), int(match[2]), 0, 0, 0, -1)
+    instant = int(time.mktime(wanted)) * SECOND
+    if instant <= now:
+        instant = int(time.mktime((*wanted[:2], wanted[2] + 1, *wanted[3:]))) * SECOND  # mktime carries over
+    return None, instant
+
+
+def account_name() -> str:
     """Return the account's name; a number where the account has none (a container, say)."""
     import pwd
 

@@ -8,14 +8,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from dataclasses import dataclass
 
 from archq.spool import RequestId, Spool
 
 _READ = 65_536  # bytes: a pipe's whole content
 
 
-def wake(spool: Spool, queue: str, request: RequestId) -> bool:
-    """Tell the queue's shipper to look at ``request``; return whether one listens."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to look at: a new one, or one that was changed."""
+
+    request: RequestId
+    is_new: bool
+
+
+def wake(spool: Spool, queue: str, request: RequestId | None = None, *, is_new: bool = False) -> bool:
+    """Tell the queue's shipper to look at ``request``, or at the queue itself; return whether one listens."""
     try:
         descriptor = os.open(spool.queue_place(queue, "wake"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -24,7 +33,7 @@ def wake(spool: Spool, queue: str, request: RequestId) -> bool:
         raise
     try:
         with contextlib.suppress(BlockingIOError):  # full: it will look at everything soon
-            os.write(descriptor, f"{request}\n".encode())
+            os.write(descriptor, f"{'+' * is_new}{request or ''}\n".encode())
     finally:
         os.close(descriptor)
     return True
@@ -45,13 +54,14 @@ class Wakeup:
         """Return the descriptor to wait for."""
         return self._descriptor
 
-    def read(self) -> list[RequestId]:
-        """Return the requests that were named since the last call."""
+    def read(self) -> list[Call]:
+        """Return what was called since the last time."""
         try:
             lines = os.read(self._descriptor, _READ).decode("ascii", "replace").split("\n")
         except BlockingIOError:
             return []
-        return sorted({request for line in lines if (request := RequestId.parse(line))})
+        found = ((RequestId.parse(line.removeprefix("+")), line.startswith("+")) for line in lines)
+        return [Call(request, is_new) for request, is_new in found if request]
 
     def close(self) -> None:
         """Stop listening."""
