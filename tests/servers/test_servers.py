@@ -5,7 +5,9 @@ from __future__ import annotations
 import ftplib
 import io
 import re
+import socket
 import stat
+import struct
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -304,6 +306,25 @@ def test_pureftpd_logs_an_upload_as_xferlog_with_its_own_service_flag(pureftpd_f
     )
 
 
+# What each says of half a file, after a client that was killed and after a connection that was reset.
+CUT_UPLOADS = [
+    pytest.param("vsftpd_drop_box", "xferlog", r".* {size} .* \* c", r".* {size} .* \* i", id="vsftpd"),
+    pytest.param("proftpd_drop_box", "extendedlog", r".* 226 {size}", r".* 426 {size}", id="proftpd"),
+    pytest.param("pureftpd_drop_box", "clf", r".* 200 {size}", r".* 200 {size}", id="pureftpd"),
+]
+
+
+@pytest.mark.parametrize(("server", "log", "killed", "reset"), CUT_UPLOADS, indirect=["server"])
+def test_half_a_file_stays_and_is_logged_as_complete_when_its_client_is_killed(
+    server: RunningServer, log: str, killed: str, reset: str
+) -> None:
+    cut_upload(server, NAME, DATA[:1234])
+    assert said(server.logs[log], killed.format(size=1234))
+    cut_upload(server, OTHER, DATA[:2345], reset=True)
+    assert said(server.logs[log], reset.format(size=2345))
+    assert contents(server.incoming) == {NAME: DATA[:1234], OTHER: DATA[:2345]}
+
+
 def test_openssh_logs_an_upload_and_one_that_was_cut(sshd_drop_box: RunningServer) -> None:
     require("openssh" in sshd_drop_box.logs, "without root, sshd logs to the system's own log")
     with sftp(sshd_drop_box) as session:
@@ -349,3 +370,16 @@ def upload(server: RunningServer, name: str) -> None:
     else:
         with ftp(server) as client:
             store(client, name, DATA)
+
+
+def cut_upload(server: RunningServer, name: str, data: bytes, *, reset: bool = False) -> None:
+    """Begin an upload and vanish: all connections close at once, as the kernel does for a killed client."""
+    with ftp(server) as client:
+        connection = client.transfercmd(f"STOR {name}")
+        connection.sendall(data)
+        # Under whatever name: Pure-FTPd gives a file its own name at the end where it keeps every upload.
+        wait_until(lambda: data in contents(server.incoming).values(), f"{name} has arrived so far")
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        client.close()
