@@ -85,8 +85,8 @@ def _split(text: str) -> list[str]:
     lexer.commenters = ""
     try:
         return list(lexer)
-    except ValueError as error:
-        raise UsageError(f"-o {text}: {str(error).lower()}") from error
+    except ValueError as error:  # the text may hold a password, so it is not shown
+        raise UsageError(f"-o: {str(error).lower()}: end what a quote or a backslash begins") from error
 
 
 def _maxftp(value: str) -> float:
