@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from archq.checksum import write_all
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterator
     from os import PathLike
 
@@ -26,6 +28,10 @@ CUT = b" (cut short)\n"  # ends a line that a dead writer left unfinished, so th
 _READ_UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_RENAME_NOREPLACE = 1  # renameat2(2)
+# What a filesystem answers that does not know a way: NFS and FUSE refuse the flag, VFAT has no links.
+_NO_SUCH_WAY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
 
 
 class NotARegularFileError(OSError):
@@ -146,11 +152,138 @@ def publish(old: Name, new: Name, *, directory: int | None = None) -> None:
     os.unlink(old, dir_fd=directory)
 
 
+def rename_new(
+    source: Name, target: Name, *, source_directory: int | None = None, target_directory: int | None = None
+) -> None:
+    """Give ``source`` the name ``target`` on the same filesystem, in one step, and never replace anything.
+
+    Raise FileExistsError where the name is taken, FileNotFoundError where ``source`` is gone, OSError for all else.
+    The caller syncs.  An error is believed only after a look at both names: a file server may have done what its lost
+    reply would have said (rename(2), BUGS).
+    """
+    file = os.stat(source, dir_fd=source_directory, follow_symlinks=False)
+    try:
+        _rename_no_replace(source, target, source_directory, target_directory)
+    except OSError as error:
+        if _is(file, target, target_directory) and not _is(file, source, source_directory):
+            return
+        if error.errno not in _NO_SUCH_WAY:
+            raise
+        way = _rename_directory if stat.S_ISDIR(file.st_mode) else _link_and_unlink
+        way(source, target, source_directory, target_directory)
+
+
+def _rename_no_replace(source: Name, target: Name, source_directory: int | None, target_directory: int | None) -> None:
+    try:
+        renameat2 = _system_library().renameat2
+    except (OSError, AttributeError):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
+    here = -100  # AT_FDCWD
+    if renameat2(
+        here if source_directory is None else source_directory,
+        os.fsencode(source),
+        here if target_directory is None else target_directory,
+        os.fsencode(target),
+        _RENAME_NOREPLACE,
+    ):
+        raise _system_error(source, target)
+
+
+def _link_and_unlink(source: Name, target: Name, source_directory: int | None, target_directory: int | None) -> None:
+    file = os.stat(source, dir_fd=source_directory, follow_symlinks=False)
+    try:
+        # Without follow_symlinks=False a link planted under the source's name would be followed.
+        os.link(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory, follow_symlinks=False)
+    except OSError:
+        if not _is(file, target, target_directory):
+            raise
+    remove(source, directory=source_directory)
+
+
+def _rename_directory(source: Name, target: Name, source_directory: int | None, target_directory: int | None) -> None:
+    """Rename a directory that is not empty: rename(2) replaces empty directories only (ENOTEMPTY, ENOTDIR)."""
+    if _exists(target, target_directory):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
+    os.rename(source, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
+
+
+def take(name: Name, *, source_directory: int, target_directory: int, target: Name | None = None) -> bool:
+    """Rename ``name`` into a private directory; return whether it is ours now: one of many takers is told so.
+
+    What it is does not matter: nothing is followed or opened.  The caller has made sure that the name is free there.
+    """
+    target = target or name
+    try:
+        os.rename(name, target, src_dir_fd=source_directory, dst_dir_fd=target_directory)
+    except FileNotFoundError:
+        return _exists(target, target_directory)  # a lost reply, asked for again, says that the source is gone
+    except OSError:
+        if _exists(target, target_directory) and not _exists(name, source_directory):
+            return True
+        raise
+    return True
+
+
+def remove(name: Name, *, directory: int | None = None) -> None:
+    """Remove a name; already gone is fine.  The caller syncs."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+
+
+def _exists(name: Name, directory: int | None) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is(file: os.stat_result, name: Name, directory: int | None) -> bool:
+    try:
+        return os.path.samestat(file, os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def can_sync_filesystem() -> bool:
+    """Say whether :func:`sync_filesystem` works here; else every file has to be synced by itself."""
+    try:
+        return hasattr(_system_library(), "syncfs")
+    except OSError:
+        return False
+
+
+def sync_filesystem(descriptor: int) -> None:
+    """Return when all of the filesystem that holds ``descriptor`` is on stable storage: many files for one wait.
+
+    Errors of writes since the descriptor was opened are raised (Linux 5.8 and later), so open it before them.
+    """
+    if _system_library().syncfs(descriptor):
+        raise _system_error()
+
+
+@functools.cache
+def _system_library() -> ctypes.CDLL:
+    """Return the C library, for what the os module leaves out; ctypes costs milliseconds, so only when needed."""
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _system_error(*names: Name) -> OSError:
+    import ctypes
+
+    number = ctypes.get_errno()
+    if not names:
+        return OSError(number, os.strerror(number))
+    return OSError(number, os.strerror(number), os.fspath(names[0]), None, os.fspath(names[-1]))
+
+
 def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = True) -> None:
-    """Append ``line`` (its newline included) to the log ``path``; it is on stable storage unless not ``synced``.
+    """Append ``line`` (or several, newlines included) to the log ``path``; on stable storage unless not ``synced``.
 
     A lock keeps two writers apart.  A line that a dead writer left unfinished is first ended and marked as cut: ended
-    alone, it could pass for a whole line that says less.
+    alone, it could pass for a whole line that says less.  After an error the log is as it was: all lines or none.
     """
     descriptor = _opened_or_made(path, mode, os.O_APPEND)
     try:
@@ -160,11 +293,28 @@ def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = Tru
             sync_directory(os.path.dirname(path) or ".")
         elif os.pread(descriptor, 1, size - 1) != b"\n":
             line = CUT + line
-        write_all(descriptor, line)
-        if synced:
-            sync(descriptor)
+        _append_all_or_nothing(descriptor, line, size, synced=synced)
     finally:
         os.close(descriptor)
+
+
+def _append_all_or_nothing(descriptor: int, lines: bytes, size: int, *, synced: bool) -> None:
+    try:
+        write_all(descriptor, lines)
+        if synced:
+            sync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _append_all_or_nothing(descriptor: int, lines: bytes, size: int) -> None:
+    try:
+        write_all(descriptor, lines)
+        sync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def lock(descriptor: int, *, wait: bool = True) -> bool:
