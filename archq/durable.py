@@ -60,10 +60,15 @@ def _not_regular(name: Name) -> NotARegularFileError:
     return NotARegularFileError(errno.ENXIO, "not a regular file", os.fspath(name))
 
 
+def open_directory(path: Name, *, directory: int | None = None) -> int:
+    """Return a descriptor of the directory ``path``; its last component is not followed."""
+    return os.open(path, _DIRECTORY, dir_fd=directory)
+
+
 @contextlib.contextmanager
 def opened_directory(path: Name, *, directory: int | None = None) -> Iterator[int]:
     """Hold a descriptor of the directory ``path``; its last component is not followed."""
-    descriptor = os.open(path, _DIRECTORY, dir_fd=directory)
+    descriptor = open_directory(path, directory=directory)
     try:
         yield descriptor
     finally:
@@ -141,15 +146,6 @@ def move_new(source: str, target: str) -> None:
     rename(2) would replace an empty directory, but ours never are.
     """
     os.rename(source, target)
-
-
-def publish(old: Name, new: Name, *, directory: int | None = None) -> None:
-    """Give the file ``old`` the name ``new`` and take the old one away; the caller syncs the directory.
-
-    Raise FileExistsError, and change nothing, if ``new`` is taken: rename(2) would replace it silently.
-    """
-    os.link(old, new, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    os.unlink(old, dir_fd=directory)
 
 
 def rename_new(

@@ -57,7 +57,7 @@ class FileTransport:
     def rename(self, old: str, new: str) -> None:
         """Rename ``old``; the new name is durable, and never replaces another."""
         with told(f"{self.label}: cannot rename {old}"):
-            durable.publish(old, new, directory=self._directory)
+            durable.rename_new(old, new, source_directory=self._directory, target_directory=self._directory)
             durable.sync(self._directory)
 
     def remove(self, name: str) -> None:
