@@ -304,15 +304,6 @@ def _append_all_or_nothing(descriptor: int, lines: bytes, size: int, *, synced: 
         raise
 
 
-def _append_all_or_nothing(descriptor: int, lines: bytes, size: int) -> None:
-    try:
-        write_all(descriptor, lines)
-        sync(descriptor)
-    except OSError:
-        os.ftruncate(descriptor, size)
-        raise
-
-
 def lock(descriptor: int, *, wait: bool = True) -> bool:
     """Take an exclusive lock on an open file or directory; return False at once when it is taken and not ``wait``.
 

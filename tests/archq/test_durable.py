@@ -306,3 +306,123 @@ def test_a_lock_is_not_inherited_by_programs_that_its_holder_starts(tmp_path: Pa
     finally:
         child.kill()
         child.wait()
+
+
+def refusing(number: int):
+    """Stand in for renameat2(2) on a filesystem that does not know its flag."""
+
+    def rename(*_names: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return rename
+
+
+WITHOUT_THE_FLAG = [
+    pytest.param(errno.EINVAL, id="NFS"),
+    pytest.param(errno.ENOSYS, id="an old kernel"),
+]
+
+
+@pytest.mark.parametrize("missing", [None, *WITHOUT_THE_FLAG])
+def test_a_rename_to_a_free_name_moves_the_file(tmp_path: Path, monkeypatch, missing: int | None) -> None:
+    if missing:
+        monkeypatch.setattr(durable, "_rename_no_replace", refusing(missing))
+    (tmp_path / "old").write_bytes(b"content")
+    durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"new": b"content"}
+
+
+@pytest.mark.parametrize("missing", [None, *WITHOUT_THE_FLAG])
+def test_a_rename_to_a_taken_name_replaces_nothing(tmp_path: Path, monkeypatch, missing: int | None) -> None:
+    if missing:
+        monkeypatch.setattr(durable, "_rename_no_replace", refusing(missing))
+    (tmp_path / "old").write_bytes(b"content")
+    (tmp_path / "new").write_bytes(b"other content")
+    with pytest.raises(FileExistsError):
+        durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert (tmp_path / "old").read_bytes() == b"content"
+    assert (tmp_path / "new").read_bytes() == b"other content"
+
+
+@pytest.mark.parametrize("missing", [None, *WITHOUT_THE_FLAG])
+def test_a_rename_of_a_planted_link_moves_the_link(tmp_path: Path, monkeypatch, missing: int | None) -> None:
+    if missing:
+        monkeypatch.setattr(durable, "_rename_no_replace", refusing(missing))
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "old").symlink_to("secret")
+    durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert os.readlink(tmp_path / "new") == "secret"
+    assert (tmp_path / "secret").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("missing", [None, *WITHOUT_THE_FLAG])
+def test_a_directory_is_renamed_to_a_free_name_only(tmp_path: Path, monkeypatch, missing: int | None) -> None:
+    if missing:
+        monkeypatch.setattr(durable, "_rename_no_replace", refusing(missing))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").write_bytes(b"content")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileExistsError):
+        durable.rename_new(tmp_path / "old", tmp_path / "empty")
+    durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert (tmp_path / "new" / "file").read_bytes() == b"content"
+
+
+def test_a_rename_of_what_is_gone_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        durable.rename_new(tmp_path / "old", tmp_path / "new")
+
+
+def test_a_rename_whose_reply_was_lost_has_happened(tmp_path: Path, monkeypatch) -> None:
+    def losing(source, target, *_directories: object) -> None:
+        os.rename(source, target)
+        raise OSError(errno.EIO, "no reply")
+
+    monkeypatch.setattr(durable, "_rename_no_replace", losing)
+    (tmp_path / "old").write_bytes(b"content")
+    durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert (tmp_path / "new").read_bytes() == b"content"
+
+
+def test_a_link_whose_reply_was_lost_has_happened(tmp_path: Path, monkeypatch) -> None:
+    real_link = os.link
+
+    def losing(*names, **directories) -> None:
+        real_link(*names, **directories)
+        raise FileExistsError(errno.EEXIST, "asked for twice")
+
+    monkeypatch.setattr(durable, "_rename_no_replace", refusing(errno.EINVAL))
+    monkeypatch.setattr(os, "link", losing)
+    (tmp_path / "old").write_bytes(b"content")
+    durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert {path.name: path.stat().st_nlink for path in tmp_path.iterdir()} == {"new": 1}
+
+
+def test_of_many_takers_one_gets_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    for taker in ("first", "second"):
+        (tmp_path / taker).mkdir()
+    with (
+        durable.opened_directory(tmp_path) as here,
+        durable.opened_directory(tmp_path / "first") as first,
+        durable.opened_directory(tmp_path / "second") as second,
+    ):
+        assert durable.take("file", source_directory=here, target_directory=first)
+        assert not durable.take("file", source_directory=here, target_directory=second)
+
+
+def test_a_log_keeps_all_of_its_new_lines_or_none(tmp_path: Path, monkeypatch) -> None:
+    log = tmp_path / "log"
+    durable.append_line(str(log), b"first\n")
+    monkeypatch.setattr(durable, "sync", unittest.mock.Mock(side_effect=OSError(errno.EIO, "lost power")))
+    with pytest.raises(OSError, match="lost power"):
+        durable.append_line(str(log), b"second\nthird\n")
+    assert log.read_bytes() == b"first\n"
+
+
+def test_a_whole_filesystem_is_synced_where_the_system_can(tmp_path: Path) -> None:
+    require(durable.can_sync_filesystem(), "this C library has no syncfs")
+    with durable.opened_directory(tmp_path) as directory:
+        durable.sync_filesystem(directory)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        durable.sync_filesystem(-1)
