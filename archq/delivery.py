@@ -29,28 +29,45 @@ if TYPE_CHECKING:
     from archq.transports.base import Transport
 
     Record = Callable[[FileState], object]
-    Meter = Callable[[int], None]
 
 
-class CountedReader(io.RawIOBase):
-    """Reads a spooled copy and tells how much was read; its errors are ours, not the destination's."""
+class Pace:
+    """How fast a file is read for sending, and who is told how far it came; this one is as fast as it can be."""
 
-    def __init__(self, path: str, moved: Meter) -> None:
-        """Open the copy at ``path``; ``moved`` is called with the number of bytes of each block."""
+    def block(self, size: int) -> int:
+        """Return how many of ``size`` bytes to read at once."""
+        return size
+
+    def passed(self, count: int) -> None:
+        """Take note of ``count`` bytes; may wait."""
+
+
+class PacedReader(io.RawIOBase):
+    """Reads a spooled copy, no faster than allowed, and tells how much; its errors are ours, not the destination's."""
+
+    def __init__(self, path: str, control: ControlFile, pace: Pace) -> None:
+        """Open the copy at ``path``, which must be as ``control`` says."""
         self._path = path
-        self._moved = moved
+        self._pace = pace
         try:
             self._descriptor = durable.open_unfollowed(path)
         except OSError as error:
             raise InputOutputError(str(from_os_error(error, f"read the spooled copy {path}"))) from error
+        status = os.fstat(self._descriptor)
+        if (status.st_size, status.st_mtime_ns) != (control.size, control.mtime):
+            self.close()
+            raise InputOutputError(
+                f"{path} is no longer what was submitted: it has {status.st_size} bytes instead of {control.size}, "
+                "or another time (a source that is linked, not copied, must not be written to)"
+            )
 
     def read(self, size: int = -1) -> bytes:
         """Return the next ``size`` bytes, fewer at the end."""
         try:
-            block = os.read(self._descriptor, size)
+            block = os.read(self._descriptor, self._pace.block(size))
         except OSError as error:
             raise InputOutputError(str(from_os_error(error, f"read the spooled copy {self._path}"))) from error
-        self._moved(len(block))
+        self._pace.passed(len(block))
         return block
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -65,7 +82,7 @@ class CountedReader(io.RawIOBase):
 
 
 def deliver(
-    file: SpooledFile, transport: Transport, *, may_rename: bool, record: Record, moved: Meter = lambda _count: None
+    file: SpooledFile, transport: Transport, *, may_rename: bool, record: Record, pace: Pace | None = None
 ) -> FileState:
     """Deliver ``file`` and return its state, which says sent.
 
@@ -74,19 +91,19 @@ def deliver(
     TransferError, or InputOutputError where the spooled copy is at fault.
     """
     kind = _Renamed if may_rename else _Final
-    return kind(file, transport, record, moved).deliver()
+    return kind(file, transport, record, pace or Pace()).deliver()
 
 
 class _Delivery:
     """What both kinds of account have in common."""
 
-    def __init__(self, file: SpooledFile, transport: Transport, record: Record, moved: Meter) -> None:
+    def __init__(self, file: SpooledFile, transport: Transport, record: Record, pace: Pace) -> None:
         self.control = file.control
         self.data_path = file.data_path
         self.state = file.state
         self.transport = transport
         self._record = record
-        self.moved = moved
+        self.pace = pace
 
     @property
     def wire(self) -> WireName:
@@ -102,7 +119,7 @@ class _Delivery:
     def upload(self, name: str, offset: int = 0) -> None:
         """Send the data file, then ask for its size where the server answers."""
         begun = time.monotonic()
-        with CountedReader(self.data_path, self.moved) as reader:
+        with PacedReader(self.data_path, self.control, self.pace) as reader:
             reader.seek(offset)
             self.transport.put(_as_binary(reader), name, offset=offset)
         self.verify(name, self.control.size)
@@ -198,5 +215,5 @@ class _Final(_Delivery):
         return self.done()
 
 
-def _as_binary(reader: CountedReader) -> BinaryIO:
+def _as_binary(reader: PacedReader) -> BinaryIO:
     return reader  # type: ignore[return-value]  # typing.BinaryIO is nominal; transports only read

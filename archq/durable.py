@@ -275,6 +275,11 @@ def _system_error(*names: Name) -> OSError:
     return OSError(number, os.strerror(number), os.fspath(names[0]), None, os.fspath(names[-1]))
 
 
+def link(source: Name, name: Name, *, directory: int | None = None) -> None:
+    """Give the file ``source`` the second name ``name`` in ``directory``; a link is not followed, the caller syncs."""
+    os.link(source, name, dst_dir_fd=directory, follow_symlinks=False)
+
+
 def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = True) -> None:
     """Append ``line`` (or several, newlines included) to the log ``path``; on stable storage unless not ``synced``.
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from archq.errors import ArchqError, ExitStatus
 from archq.filestate import FileState, Phase
 from archq.instants import SECOND
+from archq.mail import mail_sent
 from archq.quantities import format_size
 from archq.queuestate import QueuePhase, QueueState
 from archq.schedule import BLOCKED_WAIT, LARGE, Agenda, Candidate, file_wait, queue_wait
 from archq.spool import QUEUED, SENT
+from archq.throttle import Throttle
 from archq.transports.base import Scope
 from archq.worker import Failure, Worker
 
@@ -54,6 +56,7 @@ class Shipper:
         self._spool = spool
         self._settings = settings
         self._complain = complain
+        self._throttle = Throttle(settings.rate_limit)
         self._agenda = Agenda()
         self._known: dict[RequestId, set[int]] = {}  # the parts of each request that are not sent yet
         self._idle: list[tuple[float, Worker]] = []
@@ -109,6 +112,8 @@ class Shipper:
         if settings == self._settings:
             return
         self._settings = settings
+        self._throttle.close()
+        self._throttle = Throttle(settings.rate_limit)
         for _since, worker in self._idle:
             worker.retire()
         self._idle = []
@@ -195,7 +200,7 @@ class Shipper:
     def _start(self, candidate: Candidate) -> None:
         ticket = self._spool.ticket(QUEUED, candidate.request)
         maxftp = self._settings.maxftp if ticket.maxftp is None else ticket.maxftp
-        worker = self._idle.pop()[1] if self._idle else Worker(self._spool, self._settings)
+        worker = self._idle.pop()[1] if self._idle else Worker(self._spool, self._settings, self._throttle)
         worker.start(candidate.request, candidate.part)
         self._running[worker] = Running(candidate=candidate, began=time.monotonic(), maxftp=maxftp)
 
@@ -277,6 +282,15 @@ class Shipper:
         if self._known.get(request) == set():
             self._spool.move(request, QUEUED, SENT)
             self._forget(request)
+            self._mail(request)
+
+    def _mail(self, request: RequestId) -> None:
+        try:
+            ticket = self._spool.ticket(SENT, request)
+            if ticket.mail:
+                mail_sent(request, ticket, self._spool.files(SENT, request))
+        except (ArchqError, FileNotFoundError) as error:
+            self._complain(str(error))
 
     # What went wrong, and when to try again.
 
@@ -340,6 +354,7 @@ class Shipper:
             worker.retire()
         for worker in self._running:
             worker.kill()
+        self._throttle.close()
 
 
 def is_to_be_sent(state: FileState, ticket: Ticket) -> bool:

@@ -344,6 +344,21 @@ class Draft:
         """Make the file ``name`` of the draft, its content on stable storage."""
         durable.write_new(name, content, self.spool.file_mode, directory=self.directory)
 
+    def link(self, source: str, name: str, opened: os.stat_result) -> bool:
+        """Give ``source`` the second name ``name`` in the draft; return False where that cannot be done.
+
+        ``opened`` tells the file that is meant: another one may stand under its name by now.
+        """
+        try:
+            durable.link(source, name, directory=self.directory)
+        except OSError:
+            return False  # another disk, a disk without links, or somebody else's file
+        linked = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+        if (linked.st_dev, linked.st_ino) == (opened.st_dev, opened.st_ino):
+            return True
+        os.unlink(name, dir_fd=self.directory)
+        return False
+
     def commit(self, request: RequestId) -> None:
         """Queue the draft as ``request``.  Once this returns, we owe its delivery.
 

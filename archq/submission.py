@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archq import durable
-from archq.checksum import copy_and_sum
+from archq.checksum import copy_and_sum, sum_file
 from archq.config import load, places
 from archq.control import ControlFile, format_control
 from archq.errors import (
@@ -187,8 +187,8 @@ class _Submission:
         control = ControlFile(
             id=new_id(),
             instrument=self.instrument,
-            name=name,
-            path=None if standard_input else os.path.abspath(source),
+            name=_as_utf8(name),
+            path=None if standard_input else _as_utf8(os.path.abspath(source)),
             size=size,
             checksum=checksum,
             mtime=mtime,
@@ -208,20 +208,43 @@ class _Submission:
     def copy(self, part: int, source: str, descriptor: int) -> tuple[int, Checksum, int]:
         """Copy and sum in one pass; return size in bytes, checksum and mtime in nanoseconds since 1970."""
         before = os.fstat(descriptor)
-        target = self.draft.create(f"{part}.df")
-        try:
-            size, checksum = copy_and_sum(descriptor, target, self.settings.checksum)
-            durable.sync(target)
-        finally:
-            os.close(target)
-        if not stat.S_ISREG(before.st_mode):  # standard input from a pipe has no size or time of its own
-            return size, checksum, time.time_ns()
+        regular = stat.S_ISREG(before.st_mode)
+        mtime = before.st_mtime_ns if regular else time.time_ns()  # a pipe has no size or time of its own
+        if not (self.linked(part, source, before) and regular):
+            size, checksum = self.copied(part, descriptor, mtime)
+        else:
+            size, checksum = sum_file(descriptor, self.settings.checksum)
+            durable.sync(descriptor)
+        if not regular:
+            return size, checksum, mtime
         after = os.fstat(descriptor)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
             raise TemporaryError(
                 f"{source} changed while it was read: submit it when it is complete; nothing was queued"
             )
-        return size, checksum, before.st_mtime_ns
+        return size, checksum, mtime
+
+    def copied(self, part: int, descriptor: int, mtime: int) -> tuple[int, Checksum]:
+        """Copy and sum; the copy gets the source's time, by which its delivery knows that nobody has changed it."""
+        target = self.draft.create(f"{part}.df")
+        try:
+            size, checksum = copy_and_sum(descriptor, target, self.settings.checksum)
+            os.utime(target, ns=(mtime, mtime))
+            durable.sync(target)
+        finally:
+            os.close(target)
+        return size, checksum
+
+    def linked(self, part: int, source: str, opened: os.stat_result) -> bool:
+        """Give the source a second name in the spool if the queue wants no copies and the disk is the same."""
+        if self.settings.spool_mode != "link" or source == STANDARD_INPUT:
+            return False
+        return self.draft.link(source, f"{part}.df", opened)
+
+
+def _as_utf8(name: str) -> str:
+    """Return the name's bytes as UTF-8, as control files have them, whatever this machine's locale takes them for."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _title(source: str) -> str:

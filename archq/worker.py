@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archq.accounts import connect
-from archq.delivery import deliver
+from archq.delivery import Pace, deliver
 from archq.errors import ArchqError
 from archq.spool import QUEUED, RequestId, Spool
 from archq.transports.base import PermanentTransferError, Scope, TransferError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from archq.config import QueueSettings
     from archq.filestate import FileState
     from archq.spool import SpooledFile
+    from archq.throttle import Throttle
     from archq.transports.base import Transport
 
 _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection
@@ -56,11 +57,11 @@ class Progress:
 class Worker:
     """The shipper's hold on one connection.  It delivers one file at a time and keeps its session between them."""
 
-    def __init__(self, spool: Spool, settings: QueueSettings) -> None:
+    def __init__(self, spool: Spool, settings: QueueSettings, throttle: Throttle) -> None:
         """Start the process; it connects when it gets its first file."""
         self._meter = mmap.mmap(-1, _METER.size)
         self.pipe, theirs = _PROCESSES.Pipe()
-        child = _Child(spool, settings, theirs, self._meter)
+        child = _Child(spool, settings, throttle, theirs, self._meter)
         self._process = _PROCESSES.Process(target=child.serve, args=(os.getpid(), self.pipe), daemon=True)
         self._process.start()
         theirs.close()
@@ -104,8 +105,11 @@ class Worker:
 class _Child:
     """What runs in the worker's process."""
 
-    def __init__(self, spool: Spool, settings: QueueSettings, pipe: Connection, meter: mmap.mmap) -> None:
+    def __init__(
+        self, spool: Spool, settings: QueueSettings, throttle: Throttle, pipe: Connection, meter: mmap.mmap
+    ) -> None:
         self._spool = spool
+        self._throttle = throttle
         self._settings = settings
         self._pipe = pipe
         self._meter = meter
@@ -157,16 +161,12 @@ class _Child:
 
     def _send(self, file: SpooledFile, session: Transport) -> None:
         may_rename = self._may_rename(session)
-        self._meter[:] = _METER.pack(0, time.monotonic(), may_rename)
-
-        def moved(count: int) -> None:
-            so_far, _last, resumable = _METER.unpack(self._meter[:])
-            self._meter[:] = _METER.pack(so_far + count, time.monotonic(), resumable)
+        pace = _MeteredPace(self._meter, self._throttle, resumable=may_rename)
 
         def record(state: FileState) -> None:
             self._spool.record(file, state)
 
-        deliver(file, session, may_rename=may_rename, record=record, moved=moved)
+        deliver(file, session, may_rename=may_rename, record=record, pace=pace)
 
     def _may_rename(self, session: Transport) -> bool:
         """Take an account for upload-only until something proves more."""
@@ -180,6 +180,25 @@ class _Child:
         if self._session:
             self._session.close()
         self._session = None
+
+
+class _MeteredPace(Pace):
+    """Keeps to the queue's rate limit, and shows the shipper how far the delivery came."""
+
+    def __init__(self, meter: mmap.mmap, throttle: Throttle, *, resumable: bool) -> None:
+        self._meter = meter
+        self._throttle = throttle
+        self._resumable = resumable
+        self._moved = 0
+        self.passed(0)
+
+    def block(self, size: int) -> int:
+        return self._throttle.block(size)
+
+    def passed(self, count: int) -> None:
+        self._throttle.wait(count)
+        self._moved += count
+        self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
 
 
 def _die_with(parent: int) -> None:
