@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archq.console import complain, printable, run_click
+from archq.console import complain, printable, progress, run_click
 from archq.errors import ArchqError, ExitStatus, UsageError
 from archq.version import __version__
 
@@ -207,6 +207,19 @@ def log(requests: tuple[str, ...]) -> None:
     _config, spool = _spool()
     for line in story(spool, requests):
         _tell(line)
+
+
+@cli.command(context_settings=_CONTEXT)
+def fsck() -> int:
+    """Check the spool: every file whole, every record sound.  Changes nothing."""
+    from archq.fsck import check_spool, spooled_bytes
+
+    _config, spool = _spool()
+    with progress("checking", spooled_bytes(spool)) as seen:
+        findings = list(check_spool(spool, seen))
+    for finding in findings:
+        _tell(f"{finding.where}: {finding.what}")
+    return ExitStatus.MALFORMED if findings else ExitStatus.DONE
 
 
 def _spool() -> tuple[Config, Spool]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from archq.errors import ArchqError, ExitStatus, UsageError, from_os_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TextIO
 
     import click
@@ -35,6 +35,21 @@ def complain(program: str, message: str) -> None:
         print(f"{program}: {printable(message)}", file=sys.stderr, flush=True)
     except OSError:
         _discard(sys.stderr)
+
+
+@contextlib.contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with the time left on a terminal, and nothing elsewhere; yield what to call with each step done.
+
+    ``total`` is the sum of all steps, in bytes or whatever is counted.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    import click
+
+    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+        yield bar.update
 
 
 def run(program: str, main: Callable[[], int | None]) -> int:

@@ -174,6 +174,11 @@ class Spool:
             durable.sync(sequence)
             return number
 
+    def last_number(self) -> int:
+        """Return the request number that was given last, 0 if none was."""
+        with self._sequence() as sequence:
+            return self._last_number(sequence)
+
     def _last_number(self, sequence: int) -> int:
         text = os.pread(sequence, 32, 0)
         if text.rstrip(b"\n").isdigit():
