@@ -57,7 +57,7 @@ def submit(
     paths: Sequence[str | os.PathLike[str]],
     *,
     queue: str | None = None,
-    options: Mapping[str, str] | Iterable[str] = (),
+    options: Mapping[str, str] | Iterable[str] | str = (),
     title: str | None = None,
     priority: int = 50,
     when: str = "immediate",
@@ -75,7 +75,8 @@ def submit(
     """
     config = config or load("archq")
     settings = chosen_queue(config, queue)
-    checked = check_options(options if isinstance(options, Mapping) else parse_words(options))
+    texts = [options] if isinstance(options, str) else options
+    checked = check_options(texts if isinstance(texts, Mapping) else parse_words(texts))
     sources = [os.fspath(path) for path in paths]
     if not sources:
         raise UsageError("no file was named: name files, or - for standard input")

@@ -1,0 +1,142 @@
+"""Shippers that stay: started on demand, or as a service."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.archq.instrument import Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def eventually(true: Callable[[], object], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def follower(tmp_path: Path) -> Iterator[tuple[Instrument, subprocess.Popen[str]]]:
+    instrument = Instrument.at(tmp_path)
+    process = instrument.begin("ship", "--follow", "-d", "archive")
+    eventually(lambda: "a shipper runs" in instrument.archq("status", "-d", "archive").stdout)
+    yield instrument, process
+    process.kill()
+    process.communicate()
+
+
+def owners(instrument: Instrument) -> list[int]:
+    """Return the processes that hold the queue's lock, their workers too."""
+    lock = os.stat(instrument.spool.queue_place("archive", "lock"))
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            held = [os.stat(path) for path in (process / "fd").iterdir()]
+        except OSError:
+            continue
+        found += [int(process.name)] * any((one.st_dev, one.st_ino) == (lock.st_dev, lock.st_ino) for one in held)
+    return found
+
+
+def test_a_follower_sends_what_comes_and_ends_in_good_order(follower: tuple[Instrument, subprocess.Popen[str]]) -> None:
+    instrument, process = follower
+    instrument.submit()
+    eventually(lambda: instrument.arrivals() == ["minicam.1"])
+    process.send_signal(signal.SIGTERM)
+    _output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert owners(instrument) == []
+
+
+def test_a_second_follower_leaves_the_queue_to_the_first(follower: tuple[Instrument, subprocess.Popen[str]]) -> None:
+    instrument, _process = follower
+    done = instrument.archq("ship", "--follow", "-d", "archive")
+    assert done.stderr == "archq: another shipper has the queue archive\n"
+    assert instrument.archq("ship", "--once", "-d", "archive").stderr == ""
+
+
+def test_a_follower_heeds_hold_release_and_cancel(follower: tuple[Instrument, subprocess.Popen[str]]) -> None:
+    instrument, _process = follower
+    instrument.archq("hold", "-d", "archive")
+    first, second = instrument.submit(), instrument.submit()
+    instrument.archq("cancel", str(first))
+    instrument.archq("release", "-d", "archive")
+    eventually(lambda: instrument.spool.requests("sent") == [second])
+    assert instrument.arrivals() == ["minicam.1"]
+
+
+def test_a_follower_heeds_a_changed_configuration(follower: tuple[Instrument, subprocess.Popen[str]]) -> None:
+    instrument, _process = follower
+    text = (instrument.home / "archq.toml").read_text()
+    (instrument.home / "archq.toml").write_text(text.replace("/incoming", "/other", 1))
+    time.sleep(6)  # it looks every five seconds
+    instrument.submit()
+    eventually(lambda: instrument.arrivals("other") == ["minicam.1"])
+
+
+def test_a_killed_follower_frees_its_queue_and_takes_its_workers_along(
+    follower: tuple[Instrument, subprocess.Popen[str]],
+) -> None:
+    instrument, process = follower
+    instrument.submit()
+    eventually(lambda: instrument.arrivals() == ["minicam.1"])
+    process.kill()
+    eventually(lambda: owners(instrument) == [])
+    assert "no shipper runs" in instrument.archq("status", "-d", "archive").stdout
+
+
+def heard(manager: socket.socket) -> Iterator[bytes]:
+    manager.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield manager.recv(100)
+
+
+def test_a_service_manager_is_told_when_shipping_begins_and_ends(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        environment = {**instrument.environment, "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        process = instrument.begin("ship", "--follow", env=environment)  # two queues: a process each
+        try:
+            assert [manager.recv(100), manager.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
+            instrument.submit(queue="other", options="inst=minicam")
+            eventually(lambda: instrument.arrivals("other") == ["minicam.1"])
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert b"STOPPING=1" in list(heard(manager))
+
+
+def test_submit_starts_a_shipper_and_returns_at_once(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, autostart=True)
+    try:
+        # The pipe ends when nobody holds the pipe any more: a shipper that inherited it would keep it open.
+        output = subprocess.run(
+            ["/bin/sh", "-c", '"$0" -m archq.cli submit "$1" | cat', sys.executable, str(instrument.frame())],
+            env=instrument.environment,
+            capture_output=True,
+            check=True,
+            timeout=50,
+        )
+        assert output.stdout == b"request id is archive-1 (1 file(s))\n"
+        eventually(lambda: instrument.arrivals() == ["minicam.1"])
+        assert all(os.getsid(owner) != os.getsid(0) for owner in owners(instrument))
+        assert os.readlink(f"/proc/{owners(instrument)[0]}/cwd") == "/"
+    finally:
+        for owner in owners(instrument):
+            os.kill(owner, signal.SIGKILL)
