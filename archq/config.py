@@ -50,6 +50,7 @@ class QueueSettings:
     netrc: bool = False
     key: str | None = None
     known_hosts: str | None = None
+    ca_file: str | None = None
     checksum: str = DEFAULT_ALGORITHM
     sign_key: str | None = None
     spool_mode: str = "copy"
@@ -285,6 +286,7 @@ QUEUE_KEYS: Converters = {
     "netrc": _flag,
     "key": _path,
     "known_hosts": _path,
+    "ca_file": _path,
     "checksum": _algorithm,
     "sign_key": _sign_key,
     "spool_mode": _one_of(*SPOOL_MODES),

@@ -22,6 +22,7 @@ class Destination:
     scheme: str
     host: str = ""
     port: int = 0
+    port_given: bool = False  # by whoever wrote the URL, so that ssh's own configuration does not overrule it
     user: str | None = None
     path: str = ""
     password: str | None = field(default=None, repr=False)
@@ -51,8 +52,9 @@ class Destination:
             raise ConfigurationError(f"{where}: names no host; write {parts.scheme}://user@host/directory")
         return cls(
             scheme=parts.scheme,
-            host=parts.hostname or "",
+            host=_host_as_written(parts.netloc, parts.hostname or ""),
             port=port or SCHEMES[parts.scheme],
+            port_given=bool(port),
             user=unquote(parts.username) if parts.username else None,
             path=_path(parts.scheme, unquote(parts.path), where),
         )
@@ -64,10 +66,17 @@ class Destination:
             self,
             host=host,
             port=port,
+            port_given=self.port_given or port != self.port,
             user=remote.user or self.user,
             path=remote.path or self.path,
             password=remote.password,
         )
+
+
+def _host_as_written(authority: str, host: str) -> str:
+    """Return ``host`` in its own letters: the aliases in ssh's configuration are not all in lower case."""
+    start = authority.lower().rindex(host)
+    return authority[start : start + len(host)]
 
 
 def _host_and_port(text: str, port: int) -> tuple[str, int]:

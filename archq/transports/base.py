@@ -23,6 +23,30 @@ class Scope(StrEnum):
     QUEUE = "queue"
 
 
+class Stage(StrEnum):
+    """What a connection goes through before the first file, in this order; not every protocol has each."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    CERTIFICATE = "certificate"
+    HOST_KEY = "host key"
+    LOG_IN = "log in"
+    DIRECTORY = "directory"
+
+
+class Watch:
+    """Is told how a connection comes about; this one does not care."""
+
+    def begin(self, stage: Stage) -> None:
+        """Take note that what came before is done, and that ``stage`` begins."""
+
+    def found(self, fact: str) -> None:
+        """Take note of what the current stage has found."""
+
+
+UNWATCHED = Watch()
+
+
 class TransferError(ArchqError):
     """A transfer failed; the two kinds of it answer whether a later try may work."""
 
@@ -73,6 +97,12 @@ class Transport(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove ``name``; already gone is fine."""
+
+    def names(self) -> list[str]:
+        """Return the names in the directory, of visible files at least."""
+
+    def modified(self, name: str) -> float:
+        """Return when ``name`` was changed last by the clock there, in seconds since 1970."""
 
     def may_rename(self) -> bool | None:
         """Return whether this account can rename, None if that cannot be told without leaving something behind."""

@@ -54,6 +54,8 @@ FTP_REPLIES: dict[str, tuple[type[TransferError], Scope]] = {
 }
 
 _REFUSED_ERRNO = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# How OpenSSL says that the two sides have no version or cipher in common.
+_NO_COMMON_TLS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "HANDSHAKE_FAILURE", "NO_SHARED_CIPHER")
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -96,7 +98,9 @@ def _certificate(error: Exception) -> Decision:
 
 
 def _tls(error: Exception) -> Decision:
-    return TemporaryTransferError, Scope.QUEUE, f"TLS failed: {getattr(error, 'reason', None) or error}"
+    reason = getattr(error, "reason", None) or str(error)
+    kind = PermanentTransferError if any(words in reason for words in _NO_COMMON_TLS) else TemporaryTransferError
+    return kind, Scope.QUEUE, f"TLS failed: {reason}"
 
 
 def _name_lookup(error: Exception) -> Decision:
@@ -122,7 +126,7 @@ def _timeout(_error: Exception) -> Decision:
 
 
 def _connection_ended(error: Exception) -> Decision:
-    return TemporaryTransferError, Scope.FILE, f"the connection was lost: {error or 'end of stream'}"
+    return TemporaryTransferError, Scope.FILE, f"the connection was lost: {str(error) or 'end of stream'}"
 
 
 def _not_text(error: Exception) -> Decision:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.checksum import write_all
-from archq.transports.base import Scope
+from archq.transports.base import UNWATCHED, Scope, Stage
 from archq.transports.faults import told
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+    from archq.transports.base import Watch
 
 _CHUNK = 1 << 20  # bytes
 
@@ -20,9 +22,10 @@ _CHUNK = 1 << 20  # bytes
 class FileTransport:
     """A directory; what is put into it is on stable storage, name included, when the call returns."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, watch: Watch = UNWATCHED) -> None:
         """Open the directory ``path``; raise TransferError if that cannot be done."""
         self.label = f"file:{path}"
+        watch.begin(Stage.DIRECTORY)
         with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -64,6 +67,16 @@ class FileTransport:
         """Remove ``name``; already gone is fine."""
         with told(f"{self.label}: cannot remove {name}"), contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._directory)
+
+    def names(self) -> list[str]:
+        """Return the names in the directory."""
+        with told(f"{self.label}: cannot list the directory"):
+            return os.listdir(self._directory)
+
+    def modified(self, name: str) -> float:
+        """Return when ``name`` was changed last, in seconds since 1970: a file server has a clock of its own."""
+        with told(f"{self.label}: cannot look at {name}"):
+            return os.stat(name, dir_fd=self._directory, follow_symlinks=False).st_mtime
 
     def may_rename(self) -> bool | None:
         """Return whether this directory lets us rename: whoever may write it may."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from archq.transports.base import NotPermittedTransferError, Scope
+from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage
 from archq.transports.faults import told
+from archq.transports.sockets import look_up
 
 if TYPE_CHECKING:
     import socket
     from typing import BinaryIO
 
     from archq.destination import Destination
+    from archq.transports.base import Watch
 
 _BLOCK = 1 << 18  # bytes
 
@@ -36,29 +39,56 @@ class _ReusingTLS(ftplib.FTP_TLS):
 class FtpTransport:
     """A directory of an FTP server, binary and passive."""
 
-    def __init__(self, destination: Destination, password: str, timeout: float) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        password: str,
+        timeout: float | None,
+        tls: ssl.SSLContext | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> None:
         """Connect, log in and enter the directory.
 
-        ``timeout`` (seconds) bounds each wait for an answer.  Raise TransferError, its scope the queue.
+        ``timeout`` (seconds) bounds each wait for an answer.  With ``tls`` nothing is said in the clear but the wish
+        for it; without, an ftps destination is verified by the system's authorities.  Raise TransferError, its scope
+        the queue.
         """
         self.label = str(destination)
         secure = destination.scheme == "ftps"
-        self._ftp = _ReusingTLS(context=ssl.create_default_context()) if secure else ftplib.FTP()
+        self._ftp = _ReusingTLS(context=tls or tls_context()) if secure else ftplib.FTP()
         self._ftp.encoding = "utf-8"
         try:
-            with told(f"{self.label}: cannot connect", Scope.QUEUE):
-                self._ftp.connect(destination.host, destination.port, timeout=timeout)
-            with told(f"{self.label}: cannot log in", Scope.QUEUE):
-                self._ftp.login(destination.user or "anonymous", password)
-                if isinstance(self._ftp, ftplib.FTP_TLS):
-                    self._ftp.prot_p()
-            with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
-                if destination.path:
-                    self._ftp.cwd(destination.path)
-                self._ftp.voidcmd("TYPE I")  # once for all files, and SIZE means bytes only after it
+            self._connect(destination, timeout, watch)
+            self._log_in(destination.user or "anonymous", password, watch)
+            self._enter(destination.path, watch)
         except BaseException:
             self.close()
             raise
+
+    def _connect(self, destination: Destination, timeout: float | None, watch: Watch) -> None:
+        look_up(destination.host, destination.port, self.label, watch)
+        watch.begin(Stage.CONNECT)
+        with told(f"{self.label}: cannot connect", Scope.QUEUE):
+            self._ftp.connect(destination.host, destination.port, timeout=timeout)  # type: ignore[arg-type]  # None: none
+        if isinstance(self._ftp, ftplib.FTP_TLS):
+            watch.begin(Stage.CERTIFICATE)
+            with told(f"{self.label}: cannot secure the connection", Scope.QUEUE):
+                self._ftp.auth()
+            watch.found(_described(self._ftp.sock))
+
+    def _log_in(self, user: str, password: str, watch: Watch) -> None:
+        watch.begin(Stage.LOG_IN)
+        with told(f"{self.label}: cannot log in as {user}", Scope.QUEUE):
+            self._ftp.login(user, password)
+            if isinstance(self._ftp, ftplib.FTP_TLS):
+                self._ftp.prot_p()
+
+    def _enter(self, path: str, watch: Watch) -> None:
+        watch.begin(Stage.DIRECTORY)
+        with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
+            if path:
+                self._ftp.cwd(path)
+            self._ftp.voidcmd("TYPE I")  # once for all files, and SIZE means bytes only after it
 
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
@@ -93,6 +123,21 @@ class FtpTransport:
             except ftplib.error_perm as error:
                 _told_absent(error)
 
+    def names(self) -> list[str]:
+        """Return the names in the directory; some servers leave hidden ones out."""
+        with told(f"{self.label}: cannot list the directory"):
+            try:
+                return [name.rpartition("/")[2] for name in self._ftp.nlst()]
+            except ftplib.error_perm as error:
+                _told_absent(error)
+                return []
+
+    def modified(self, name: str) -> float:
+        """Return when ``name`` was changed last by the server's clock, in seconds since 1970 (RFC 3659, MDTM)."""
+        with told(f"{self.label}: cannot ask the time of {name}"):
+            stamp = self._ftp.voidcmd(f"MDTM {name}")[4:18]
+            return datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+
     def may_rename(self) -> bool | None:
         """Return None: FTP servers give the same reply for a missing file and a forbidden command."""
         return None
@@ -103,6 +148,23 @@ class FtpTransport:
             self._ftp.quit()
         with contextlib.suppress(Exception):
             self._ftp.close()
+
+
+def tls_context(authorities: str | None = None) -> ssl.SSLContext:
+    """Return how to speak TLS: 1.2 at least, certificates and names verified.
+
+    ``authorities`` is the path of a file with the certificates to trust (PEM) instead of the system's.  Raise OSError.
+    """
+    context = ssl.create_default_context(cafile=authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _described(connection: socket.socket | None) -> str:
+    if not isinstance(connection, ssl.SSLSocket):
+        return ""
+    certificate = connection.getpeercert() or {}
+    return f"{connection.version()}, certificate valid until {certificate.get('notAfter', 'ever')}"
 
 
 def _told_absent(error: ftplib.error_perm) -> None:

@@ -21,33 +21,24 @@ from paramiko.sftp import (
 )
 
 from archq.transports.base import (
+    UNWATCHED,
     NotPermittedTransferError,
     PermanentTransferError,
     Scope,
+    Stage,
     TemporaryTransferError,
 )
-from archq.transports.faults import know_ssh, told
+from archq.transports.faults import told
+from archq.transports.ssh import SshSession
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from archq.destination import Destination
+    from archq.transports.base import Watch
 
 _BLOCK = 32_768  # bytes: what every server takes in one packet (draft-ietf-secsh-filexfer-02, section 3)
 _WINDOW = 128  # unanswered writes: 4 MiB on their way fill a link of 100 ms and 300 Mbit/s
-
-know_ssh()
-
-
-class _UnknownHost(paramiko.MissingHostKeyPolicy):
-    """Refuse a host whose key nobody has checked, and say how to check it."""
-
-    def missing_host_key(self, _client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        raise PermanentTransferError(
-            f"the host key of {hostname} is not known ({key.get_name()} {key.fingerprint}): compare it with the one "
-            f"the archive site tells you, then pin it with archq doctor --pin {key.fingerprint}",
-            Scope.QUEUE,
-        )
 
 
 class SftpTransport:
@@ -60,49 +51,38 @@ class SftpTransport:
         password: str | None,
         key: str | None,
         known_hosts: str | None,
-        timeout: float,
+        timeout: float | None,
+        watch: Watch = UNWATCHED,
     ) -> None:
         """Connect, verify the host, log in and enter the directory.
 
-        ``key`` and ``known_hosts`` are paths; without a key the agent's and ~/.ssh's are tried, without known_hosts the
-        user's own is used.  ``timeout`` (seconds) bounds each wait for an answer.  Raise TransferError, its scope the
-        queue.
+        ``key`` and ``known_hosts`` are paths; :class:`~archq.transports.ssh.SshSession` tells what counts without them.
+        ``timeout`` (seconds) bounds each wait for an answer.  Raise TransferError, its scope the queue.
         """
         self.label = str(destination)
-        self._client = paramiko.SSHClient()
-        self._client.set_missing_host_key_policy(_UnknownHost())
+        self._session = SshSession(
+            destination, password=password, key=key, known_hosts=known_hosts, timeout=timeout, watch=watch
+        )
         try:
-            with told(f"{self.label}: cannot read the known host keys", Scope.QUEUE):
-                self._client.load_system_host_keys(known_hosts)
-            with told(f"{self.label}: cannot log in", Scope.QUEUE):
-                self._client.connect(
-                    destination.host,
-                    destination.port,
-                    username=destination.user,
-                    password=password,
-                    key_filename=key,
-                    allow_agent=not (key or password),
-                    look_for_keys=not (key or password),
-                    timeout=timeout,
-                    banner_timeout=timeout,
-                    auth_timeout=timeout,
-                    channel_timeout=timeout,
-                )
+            watch.begin(Stage.DIRECTORY)
             with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
-                self._sftp = self._client.open_sftp()
-                self._channel = self._sftp.get_channel()
                 self._enter(destination.path, timeout)
         except BaseException:
             self.close()
             raise
 
-    def _enter(self, path: str, timeout: float) -> None:
-        if self._channel is not None:
-            self._channel.settimeout(timeout)
+    def _enter(self, path: str, timeout: float | None) -> None:
+        self._sftp = paramiko.SFTPClient(self._channel(timeout))
         if path:
             # No chdir: paramiko would list or stat in ways a drop box may refuse; every name gets the prefix instead.
             self._sftp.stat(path)
         self._prefix = f"{path.rstrip('/')}/" if path else ""
+
+    def _channel(self, timeout: float | None) -> paramiko.Channel:
+        channel = self._session.transport.open_session()
+        channel.settimeout(timeout)  # before the first answer is waited for
+        channel.invoke_subsystem("sftp")
+        return channel
 
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
@@ -145,6 +125,16 @@ class SftpTransport:
         with told(f"{self.label}: cannot remove {name}"), contextlib.suppress(FileNotFoundError):
             self._sftp.remove(self._prefix + name)
 
+    def names(self) -> list[str]:
+        """Return the names in the directory."""
+        with told(f"{self.label}: cannot list the directory"):
+            return self._sftp.listdir(self._prefix or ".")
+
+    def modified(self, name: str) -> float:
+        """Return when ``name`` was changed last by the server's clock, in seconds since 1970."""
+        with told(f"{self.label}: cannot look at {name}"):
+            return float(self._sftp.stat(self._prefix + name).st_mtime or 0)
+
     def may_rename(self) -> bool | None:
         """Return whether renames are allowed: "no such file" about a name that cannot be there says yes."""
         nobody = f".archq-{os.getpid()}.part"
@@ -161,7 +151,7 @@ class SftpTransport:
     def close(self) -> None:
         """End the session."""
         with contextlib.suppress(Exception):
-            self._client.close()
+            self._session.close()
 
 
 def _open(sftp: Any, path: str, flags: int) -> bytes:

@@ -63,6 +63,7 @@ allow_anon_ssl=YES
 force_anon_logins_ssl=YES
 force_anon_data_ssl=YES
 require_ssl_reuse=YES
+ssl_ciphers=HIGH
 rsa_cert_file={home}/certificate.pem
 rsa_private_key_file={home}/key.pem
 """
