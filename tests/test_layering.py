@@ -26,6 +26,7 @@ VOCABULARY = {
     "archq.instants",
     "archq.names",
     "archq.nights",
+    "archq.options",
     "archq.quantities",
     "archq.transferlog",
     "archq.version",
