@@ -1,0 +1,64 @@
+"""The sweeper's command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from archq import config, console
+from archq.errors import ConfigurationError, ExitStatus, UsageError
+from archq.quantities import parse_duration
+from archq.version import __version__
+from sweeper.job import Job, Words, job_of
+
+
+@click.command(context_settings={"help_option_names": ["--help"]})
+@click.option("-i", "instrument", metavar="INST", help="Sweep the arrivals of this instrument.")
+@click.option("-d", "directory", metavar="DIR", help="Put them into this archive directory.")
+@click.option("-L", "log_directory", metavar="LOGDIR", help="Directory of the transfer logs.  [DIR/xferlogs]")
+@click.option("-l", "log_file", metavar="LOGFILE", help="Transfer log.  [YYYYMMDD.tdcin.log, by the UTC date]")
+@click.option("-f", "incoming", metavar="INCOMING", help="Directory to sweep.  [from the configuration]")
+@click.option("-o", "options", multiple=True, metavar="dir=NAME", help="Put the files into this subdirectory.")
+@click.option("-D/+D", "dated", default=True, help="Use a dated subdirectory, or none.  [-D]")
+@click.option("-A", "sweep_any", is_flag=True, help="Move on, unchanged, what belongs to no known instrument.")
+@click.option("-n", "ignored", multiple=True, metavar="NAMES", help="Further instruments that -A leaves alone.")
+@click.option("+n", "ignored_only", metavar="NAMES", help="The only instruments that -A leaves alone.")
+@click.option("--stale", metavar="DURATION", help="Tell of what is incomplete for so long.  [1d]")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; touch nothing.")
+@click.version_option(__version__, prog_name="sweeper")
+def command(*, dry_run: bool, **words: Any) -> int:
+    """File what has arrived: verify it, put it into the archive, and log it."""
+    job = job_of(config.load("instrument", "sweeper"), _words(**words))
+    return _foretell(job) if dry_run else _sweep(job)
+
+
+def _words(*, stale: str | None, **words: Any) -> Words:
+    try:
+        return Words(stale=None if stale is None else parse_duration(stale), **words)
+    except ConfigurationError as error:
+        raise UsageError(f"--stale: {error}") from error
+
+
+def _foretell(job: Job) -> int:
+    from sweeper.preview import preview
+
+    for sentence in preview(job):
+        click.echo(console.printable(sentence))
+    return ExitStatus.DONE
+
+
+def _sweep(job: Job) -> int:
+    from sweeper.sweep import Sweeper
+
+    with Sweeper(job) as sweeper:
+        report = sweeper.sweep()
+    for message in report.complaints:
+        console.complain("sweeper", message)
+    return report.status
+
+
+def main() -> None:
+    """Run as the program ``sweeper``."""
+    sys.exit(console.run_click("sweeper", command))

@@ -1,0 +1,78 @@
+"""Taking over from sweepers that died: finish what they recorded, give back what they had only claimed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from archq import durable
+from archq.errors import ArchqError, from_os_error
+from sweeper import journal
+from sweeper.ledger import Ledger
+from sweeper.settling import settle_again
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from archq.names import WireName
+    from sweeper.claim import Claim, WorkPlace
+    from sweeper.journal import Intent, Record
+    from sweeper.report import Report
+    from sweeper.settling import Trees
+
+
+def recover(
+    work: WorkPlace, trees: Trees, report: Report, refuse: Callable[[Claim, WireName, str], None]
+) -> frozenset[WireName]:
+    """Settle all dead claims of this account; return the arrivals that were given back.
+
+    ``refuse`` is called for one that cannot be given back, because its name has come again meanwhile.  A claim that
+    cannot be settled now, for its archive is not there, say, is left for a later sweep.
+    """
+    returned: set[WireName] = set()
+    for claim in work.take_over_dead():
+        with claim:
+            try:
+                _finish(claim, trees)
+            except (ArchqError, OSError) as error:
+                trouble = from_os_error(error, "use its archive") if isinstance(error, OSError) else error
+                report.complain(f"cannot finish what a dead sweeper began in {claim.path}: {trouble}", trouble.status)
+                continue
+            returned |= _give_back(claim, refuse)
+    return frozenset(returned)
+
+
+def _finish(claim: Claim, trees: Trees) -> None:
+    records = journal.read_records(claim)
+    for record in records[:1]:
+        with Ledger(record.logs) as ledger:
+            settle_again(claim, ledger, trees, _latest(records), log=record.log)
+    journal.forget_records(claim)
+    claim.undo_set_aside()
+    _remove_temporaries(claim)
+
+
+def _give_back(claim: Claim, refuse: Callable[[Claim, WireName, str], None]) -> set[WireName]:
+    returned = set()
+    for wire in claim.wires():
+        try:
+            claim.put_back(wire)
+            returned.add(wire)
+        except FileExistsError:
+            refuse(claim, wire, "a file of the same name came again while it was being filed")
+    return returned
+
+
+def _latest(records: list[Record]) -> list[Intent]:
+    """Return the last intent recorded for each arrival."""
+    return list({intent.wire: intent for record in records for intent in record.intents}.values())
+
+
+def _remove_temporaries(claim: Claim) -> None:
+    for prefix, directory in journal.read_temporaries(claim):
+        with contextlib.suppress(FileNotFoundError), durable.opened_directory(directory) as opened:
+            for name in os.listdir(opened):
+                if name.startswith(prefix):
+                    durable.remove(name, directory=opened)
+    journal.forget_temporaries(claim)

@@ -1,0 +1,268 @@
+"""Settling arrivals: decide under the logs' lock, record, publish, log; only then is an arrival gone from incoming.
+
+Recovery goes the same way with the intents that a dead sweeper recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from archq import durable
+from archq.checksum import parse_checksum
+from archq.errors import TemporaryError
+from archq.transferlog import CONFLICT, DUPLICATE, FILED, REJECTED, SWEPT, Outcome
+from sweeper import journal
+from sweeper.journal import Intent, Move, Record
+from sweeper.ledger import mark_of
+from sweeper.placement import numbered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from archq.names import WireName
+    from sweeper.claim import Claim
+    from sweeper.ledger import Ledger
+    from sweeper.placement import Parts
+    from sweeper.tree import Tree
+
+    Trees = Callable[[str], Tree]
+
+_SYNC_AT_ONCE = 8  # from so many directories on, one syncfs is cheaper than a sync of each
+_LATE = ("with", "reason", "skew", "arrived")
+_DECIDED = ("path", "with", "reason")  # the facts that a decision adds
+
+
+class OtherContentError(TemporaryError):
+    """The id, or the wire name, stands for another content already: the arrival is forged, or its sender is broken."""
+
+
+class NotNowError(TemporaryError):
+    """What was prepared no longer fits: the arrival goes back, and the next sweep looks at it afresh."""
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What the logs, the archive and this batch know already; turns what is wished into what will be."""
+
+    ledger: Ledger
+    trees: Trees
+    _ids: dict[str, str] = field(default_factory=dict)  # id: mark, of this batch
+    _names: dict[tuple[str, Parts, str], str] = field(default_factory=dict)  # target: checksum, of this batch
+
+    def decide(self, wish: Intent) -> Intent:
+        """Return what will become of ``wish``; nothing is remembered.  Raise OtherContentError, NotNowError."""
+        match wish.outcome.outcome:
+            case outcome if outcome == FILED and self._is_settled(wish):
+                return _ended(wish, DUPLICATE, (), reason="its id was filed before")
+            case outcome if outcome in {FILED, SWEPT}:
+                return self._named(wish)
+            case outcome if outcome == DUPLICATE and "with" in wish.outcome.facts:
+                return self._still_there(wish)
+            case outcome if outcome == REJECTED:
+                return self._set_aside(wish)
+        return wish
+
+    def remember(self, intent: Intent) -> None:
+        """Take ``intent`` for done when the next one is decided."""
+        checksum = intent.outcome.facts.get("checksum", "")
+        for move in intent.moves:
+            self._names[intent.root, intent.directory, move.target] = checksum
+        if intent.outcome.outcome in {FILED, CONFLICT}:
+            self._ids[intent.wire.id] = mark_of(checksum)
+
+    def _is_settled(self, wish: Intent) -> bool:
+        mark = self._ids.get(wish.wire.id) or self.ledger.settled_as(wish.wire.id)
+        if mark is not None and mark != mark_of(wish.outcome.facts["checksum"]):
+            raise OtherContentError(f"the id {wish.wire.id} was filed before with another content")
+        return mark is not None
+
+    def _named(self, wish: Intent) -> Intent:
+        """Find the name: the wished one, or a numbered one beside another content."""
+        number, name = 1, wish.name
+        while (same := self._is_same(wish, name)) is not None:
+            if same:
+                return _ended(wish, DUPLICATE, (), **{"with": _path(wish, name)})
+            if wish.outcome.outcome == SWEPT:
+                raise OtherContentError(f"{_path(wish, name)} exists with another content")
+            number += 1
+            name = numbered(wish.name, number)
+        if wish.outcome.outcome == SWEPT or name == wish.name:
+            return _ended(wish, wish.outcome.outcome, wish.moves, path=_path(wish, name))
+        moves = tuple(replace(move, target=name) for move in wish.moves)
+        return _ended(wish, CONFLICT, moves, path=_path(wish, name), **{"with": _path(wish, wish.name)})
+
+    def _is_same(self, wish: Intent, name: str) -> bool | None:
+        """Say whether ``name`` holds what arrived; None: the name is free."""
+        facts = wish.outcome.facts
+        if known := self._names.get((wish.root, wish.directory, name)):
+            return known == facts["checksum"]
+        tree = self.trees(wish.root)
+        try:
+            if tree.facts(wish.directory, name) is None:
+                return None
+        except FileNotFoundError:  # its directory is not there yet
+            return None
+        return tree.holds(wish.directory, name, parse_checksum(facts["checksum"]), int(facts["size"]))
+
+    def _still_there(self, wish: Intent) -> Intent:
+        if not self._is_same(wish, wish.outcome.facts["with"].rpartition("/")[2]):
+            raise NotNowError("the file that it repeats has just been moved away")
+        return wish
+
+    def _set_aside(self, wish: Intent) -> Intent:
+        number, name = 1, wish.name
+        while (wish.root, (), name) in self._names or self.trees(wish.root).facts((), name) is not None:
+            number += 1
+            name = f"{wish.name}~{number}"
+        return replace(wish, moves=tuple(replace(move, target=name) for move in wish.moves))
+
+
+def settle(
+    claim: Claim,
+    ledger: Ledger,
+    trees: Trees,
+    wishes: Sequence[Intent],
+    *,
+    log: str,
+    replays: frozenset[WireName] = frozenset(),
+) -> list[Intent]:
+    """Carry out ``wishes``, each prepared, and return what became of them.
+
+    What is returned is published and logged on stable storage and gone from the claim, and so is what another sweeper
+    has settled meanwhile, without a second line.  All else is still in the claim.  ``replays`` are arrivals whose names
+    were in the log before they came, so that a line for them tells nothing about this one.
+    """
+    decisions = Decisions(ledger, trees)
+    with ledger.held():
+        told = {wish.wire for wish in wishes if wish.wire not in replays and ledger.is_told(wish.wire)}
+        fresh = [wish for wish in wishes if wish.wire not in told and _is_prepared(wish, claim, trees)]
+        intents = _carry_out(
+            claim, ledger, decisions, [done for wish in fresh if (done := _final(decisions, wish))], log
+        )
+    leave(claim, {*told, *(intent.wire for intent in intents)})
+    return intents
+
+
+def settle_again(claim: Claim, ledger: Ledger, trees: Trees, recorded: Sequence[Intent], *, log: str) -> list[Intent]:
+    """Finish what a dead sweeper recorded, as :func:`settle` does; it may have got as far as anywhere.
+
+    A source that is gone has been published.  What is not published is decided afresh: others went on meanwhile.
+    """
+    decisions = Decisions(ledger, trees)
+    with ledger.held():
+        told = {intent.wire for intent in recorded if ledger.is_told(intent.wire)}
+        intents = []
+        for intent in recorded:
+            if intent.wire not in told:
+                fresh = intent.moves and _is_prepared(intent, claim, trees)
+                intents.append(_final(decisions, _as_wished(intent)) if fresh else intent)
+        done = _carry_out(claim, ledger, decisions, [intent for intent in intents if intent], log, again=True)
+    leave(claim, {*told, *(intent.wire for intent in done)})
+    return done
+
+
+def leave(claim: Claim, wires: Iterable[WireName]) -> None:
+    """Remove what has been settled from the claim, and then the records: they are needed until nothing is left."""
+    for wire in wires:
+        claim.remove(wire)
+    durable.sync(claim.descriptor)
+    journal.forget_records(claim)
+
+
+def _carry_out(
+    claim: Claim, ledger: Ledger, decisions: Decisions, intents: list[Intent], log: str, *, again: bool = False
+) -> list[Intent]:
+    """Record, publish and log ``intents``.  The record is what makes it so: whoever finds it does the rest."""
+    if not intents:
+        return []
+    record = Record(logs=ledger.logs, log=log, intents=tuple(intents))
+    journal.write_record(claim, record)
+    done = []
+    for intent in intents:
+        while not _is_published(claim, decisions.trees, intent, again=again):
+            intent = decisions.decide(_as_wished(intent))
+            journal.write_record(claim, replace(record, intents=(intent,)))
+        done.append(intent)
+    _sync_directories(decisions.trees, done)
+    ledger.append((intent.outcome for intent in done), log)
+    return done
+
+
+def _final(decisions: Decisions, wish: Intent) -> Intent | None:
+    try:
+        intent = decisions.decide(wish)
+    except (OtherContentError, NotNowError):
+        return None
+    decisions.remember(intent)
+    return intent
+
+
+def _is_prepared(wish: Intent, claim: Claim, trees: Trees) -> bool:
+    """Say whether all that ``wish`` would publish is there."""
+    return all(_has_source(wish, move, claim, trees) for move in wish.moves)
+
+
+def _has_source(wish: Intent, move: Move, claim: Claim, trees: Trees) -> bool:
+    if move.claimed:
+        return claim.has(move.source)
+    try:
+        return trees(wish.root).facts(wish.directory, move.source) is not None
+    except FileNotFoundError:
+        return False
+
+
+def _is_published(claim: Claim, trees: Trees, intent: Intent, *, again: bool) -> bool:
+    """Publish ``intent``; return False where a name is no longer free.  ``again``: parts of it may be done already."""
+    for move in intent.moves:
+        if again and not _has_source(intent, move, claim, trees):
+            continue
+        target = trees(intent.root).directory(intent.directory)
+        try:
+            durable.rename_new(
+                move.source,
+                move.target,
+                source_directory=claim.descriptor if move.claimed else target,
+                target_directory=target,
+            )
+        except FileExistsError:
+            return False
+    return True
+
+
+def _sync_directories(trees: Trees, intents: Iterable[Intent]) -> None:
+    used: dict[str, set[Parts]] = {}
+    for intent in intents:
+        if intent.moves:
+            used.setdefault(intent.root, set()).add(intent.directory)
+    for root, directories in used.items():
+        at_once = len(directories) >= _SYNC_AT_ONCE and durable.can_sync_filesystem()
+        trees(root).sync(directories, at_once=at_once)
+
+
+def _as_wished(intent: Intent) -> Intent:
+    """Return what was wished before ``intent`` was decided."""
+    outcome = FILED if intent.outcome.outcome == CONFLICT else intent.outcome.outcome
+    if outcome == REJECTED:
+        return intent
+    facts = {key: value for key, value in intent.outcome.facts.items() if key not in _DECIDED}
+    moves = intent.moves
+    if outcome == FILED:
+        moves = tuple(replace(move, target=intent.name) for move in moves)
+    return replace(intent, outcome=replace(intent.outcome, outcome=outcome, facts=facts), moves=moves)
+
+
+def _ended(wish: Intent, outcome: str, moves: tuple[Move, ...], **facts: str) -> Intent:
+    told = Outcome(time=wish.outcome.time, outcome=outcome, facts=_ordered({**wish.outcome.facts, **facts}))
+    return replace(wish, outcome=told, moves=moves)
+
+
+def _ordered(facts: dict[str, str]) -> dict[str, str]:
+    """Put ``path`` before ``checksum``, where readers of the log look for it."""
+    checksum = facts.pop("checksum", None)
+    late: dict[str, str] = {key: facts.pop(key) for key in _LATE if key in facts}
+    return {**facts, **({"checksum": checksum} if checksum else {}), **late}
+
+
+def _path(wish: Intent, name: str) -> str:
+    return "/".join((*wish.directory, name))

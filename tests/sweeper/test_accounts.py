@@ -1,0 +1,140 @@
+"""The two supported set-ups, with an uploader whose account is not the sweeper's; and what is said of others."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sweeper.accounts import (
+    FIRST_SWEEPER,
+    SECOND_SWEEPER,
+    SWEEPERS,
+    UPLOADER,
+    UPLOADERS,
+    as_account,
+    common_ground,
+)
+from tests.sweeper.arrivals import SILENT_SUCCESS, Result, Site, new_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NIGHT = "2026.1120"
+
+
+@pytest.fixture
+def ground() -> Iterator[Path]:
+    with common_ground() as path:
+        yield path
+
+
+@pytest.fixture
+def site(ground: Path) -> Site:
+    site = new_site(ground)
+    os.chown(site.archive, FIRST_SWEEPER, FIRST_SWEEPER) if os.geteuid() == 0 else None
+    return site
+
+
+def give(path: Path, owner: int, group: int, mode: int) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, owner, group)
+    path.chmod(mode)
+
+
+def upload(site: Site, **facts) -> None:
+    as_account(UPLOADER, lambda: site.arrive(b"content", **facts), UPLOADERS)
+
+
+@pytest.mark.parametrize("account", [FIRST_SWEEPER, 0])
+def test_one_account_that_owns_incoming_sweeps_what_others_upload(site: Site, account: int) -> None:
+    give(site.incoming, account, UPLOADERS, 0o2770)
+    upload(site)
+    assert as_account(account, lambda: site.sweep("-i", "minicam"), account, UPLOADERS) == SILENT_SUCCESS
+    filed = (site.archive / NIGHT / "img0001.fits").stat()
+    assert (filed.st_uid, filed.st_mode & 0o7777) == (account, 0o444)
+    assert site.arrivals() == {}
+
+
+def test_members_of_a_group_sweep_their_own_instruments(site: Site) -> None:
+    give(site.incoming, UPLOADER, SWEEPERS, 0o2770)
+    other = site.root / "other"
+    other.mkdir()
+    give(other, SECOND_SWEEPER, SECOND_SWEEPER, 0o755)
+    for instrument in ("minicam", "megacam"):
+        upload(site, instrument=instrument)
+    assert group_sweeps(site, FIRST_SWEEPER, "-i", "minicam") == SILENT_SUCCESS
+    assert group_sweeps(site, SECOND_SWEEPER, "-i", "megacam", "-d", str(other)) == SILENT_SUCCESS
+    assert site.archived() == {f"{NIGHT}/img0001.fits": b"content"}
+    assert (other / NIGHT / "img0001.fits").stat().st_uid == SECOND_SWEEPER
+    work = {path.name: path.stat() for path in (site.incoming / ".archq-work").iterdir()}
+    assert {name: (facts.st_uid, facts.st_mode & 0o7777) for name, facts in work.items()} == {
+        str(account): (account, 0o2700) for account in (FIRST_SWEEPER, SECOND_SWEEPER)
+    }
+
+
+def group_sweeps(site: Site, account: int, *words: str) -> Result:
+    return as_account(account, lambda: site.sweep(*words), account, SWEEPERS)
+
+
+def test_members_of_a_group_set_aside_and_go_on(site: Site) -> None:
+    give(site.incoming, UPLOADER, SWEEPERS, 0o2770)
+    upload(site, size=8)
+    upload(site)
+    assert group_sweeps(site, FIRST_SWEEPER, "-i", "minicam").status == 3
+    assert site.archived() == {f"{NIGHT}/img0001.fits": b"content"}
+    assert sorted(site.outcomes()) == ["filed", "rejected"]
+    assert (site.incoming / ".archq-rejected" / str(FIRST_SWEEPER)).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        (0o2750, "cannot use the work directory"),
+        (0o3770, "and not sticky"),
+    ],
+)
+def test_an_incoming_directory_that_cannot_be_swept_is_told_with_the_remedy(site: Site, mode: int, told: str) -> None:
+    give(site.incoming, UPLOADER, SWEEPERS, mode)
+    upload(site)
+    before = site.arrivals()
+    result = group_sweeps(site, FIRST_SWEEPER, "-i", "minicam")
+    assert result.status == 78
+    assert told in result.errors
+    assert result.errors.count("\n") == 1
+    assert site.arrivals() == before
+
+
+def test_uploads_that_nobody_else_may_read_wait_and_are_told(site: Site) -> None:
+    give(site.incoming, UPLOADER, SWEEPERS, 0o2770)
+    as_account(UPLOADER, lambda: site.arrive(b"content"), UPLOADERS, umask=0o077)
+    result = group_sweeps(site, FIRST_SWEEPER, "-i", "minicam")
+    assert result.status == 77
+    assert ".cf: Permission denied; uploads have to be readable for this account (umask 027)\n" in result.errors
+    assert len(site.arrivals()) == 2
+
+
+def test_logs_that_root_has_begun_their_owner_goes_on_with(site: Site) -> None:
+    give(site.incoming, FIRST_SWEEPER, UPLOADERS, 0o2770)
+    for account in (0, FIRST_SWEEPER):
+        upload(site, options={"dir": f"by{account}"})
+        assert as_account(account, lambda: site.sweep("-i", "minicam"), account, UPLOADERS) == SILENT_SUCCESS
+    assert len(site.archived()) == 2
+    assert len(site.lines()) == 2
+
+
+def test_a_work_place_on_another_filesystem_is_refused(site: Site) -> None:
+    elsewhere = "/dev/shm"
+    if os.stat(elsewhere).st_dev == site.root.stat().st_dev:
+        pytest.fail("the temporary directory is on /dev/shm itself: set TMPDIR to a disk")
+    site.configuration.write_text(f'[sweeper]\nincoming = "{site.incoming}"\nwork = "{elsewhere}/archq-test-work"\n')
+    try:
+        result = site.sweep("-i", "minicam")
+    finally:
+        os.rmdir(f"{elsewhere}/archq-test-work/{os.geteuid()}")
+        os.rmdir(f"{elsewhere}/archq-test-work")
+    assert result.status == 78
+    assert "is not on the filesystem of" in result.errors
+    assert "name a place there in [sweeper] work" in result.errors
