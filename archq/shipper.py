@@ -18,7 +18,7 @@ from archq.instants import SECOND
 from archq.mail import mail_sent
 from archq.quantities import format_size
 from archq.queuestate import QueuePhase, QueueState
-from archq.schedule import BLOCKED_WAIT, LARGE, Agenda, Candidate, file_wait, queue_wait
+from archq.schedule import BLOCKED_WAIT, FILE_LONGEST_WAIT, LARGE, Agenda, Candidate, file_wait, queue_wait
 from archq.spool import QUEUED, SENT
 from archq.throttle import Throttle
 from archq.transports.base import Scope
@@ -137,6 +137,8 @@ class Shipper:
     def _look_again(self, called: list[Call]) -> None:
         """Take up what somebody has submitted or changed."""
         self._held = self._spool.queue_hold(self._settings.name)
+        if not all(call.is_new for call in called) or not called:
+            self._queue = replace(self._queue, next_try=0)  # somebody has mended something and wants to see it work
         for call in called:
             if call.is_new and call.request in self._known:
                 continue
@@ -394,6 +396,8 @@ def _cannot_fit(file: SpooledFile, rate: float, maxftp: float) -> str:
 
 def _candidate(file: SpooledFile, ticket: Ticket) -> Candidate:
     next_try = file.state.next_try if file.state.failed >= ticket.altered else 0
+    # No wait is longer than this, whatever the clock said when it was written down.
+    next_try = min(next_try, time.time_ns() + round(FILE_LONGEST_WAIT * SECOND))
     return Candidate(
         request=file.request,
         part=file.part,

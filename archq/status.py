@@ -173,7 +173,7 @@ def report_json(
         "queues": [asdict(queue_status(config, spool, name)) for name in chosen],
         "requests": [asdict(one) for one in found],
     }
-    yield json.dumps(document, indent=2)
+    yield from json.dumps(document, indent=2).split("\n")
 
 
 def queue_report(config: Config, spool: Spool) -> Iterator[str]:
@@ -196,7 +196,8 @@ def queue_report_json(config: Config, spool: Spool) -> Iterator[str]:
     """Yield the same for programs, as one JSON document."""
     import json
 
-    yield json.dumps([asdict(queue_status(config, spool, name)) for name in config.queues], indent=2)
+    found = [asdict(queue_status(config, spool, name)) for name in config.queues]
+    yield from json.dumps(found, indent=2).split("\n")
 
 
 def queue_status(config: Config, spool: Spool, queue: str) -> QueueStatus:

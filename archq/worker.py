@@ -6,6 +6,7 @@ look-up without an answer.  The kernel ends a process whatever it waits for.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import multiprocessing
@@ -150,14 +151,13 @@ class _Child:
             self._session = self._session or connect(self._settings)
             self._send(file, self._session)
             return
-        session = connect(self._settings, remote)
         try:
-            self._send(file, session)
+            with contextlib.closing(connect(self._settings, remote)) as session:
+                self._send(file, session)
         except TransferError as error:
+            # What this request wants of its own is no reason for the others to wait.
             error.scope = Scope.REQUEST if error.scope is Scope.QUEUE else error.scope
             raise
-        finally:
-            session.close()
 
     def _send(self, file: SpooledFile, session: Transport) -> None:
         may_rename = self._may_rename(session)

@@ -125,6 +125,10 @@ def _timeout(_error: Exception) -> Decision:
     return TemporaryTransferError, Scope.FILE, "no answer in time"
 
 
+def _refused(error: Exception) -> Decision:
+    return TemporaryTransferError, Scope.QUEUE, f"nothing listens there: {getattr(error, 'strerror', None) or error}"
+
+
 def _connection_ended(error: Exception) -> Decision:
     return TemporaryTransferError, Scope.FILE, f"the connection was lost: {str(error) or 'end of stream'}"
 
@@ -168,6 +172,7 @@ _TABLE: list[tuple[type[Exception], Callable[[Exception], Decision]]] = [
     (socket.gaierror, _name_lookup),
     (socket.herror, _name_lookup),
     (TimeoutError, _timeout),
+    (ConnectionRefusedError, _refused),
     (ConnectionError, _connection_ended),
     (EOFError, _connection_ended),
     (OSError, _system),
