@@ -261,6 +261,17 @@ def _either(queue: str | None, requests: tuple[str, ...]) -> None:
         raise UsageError("name REQUESTs, or a queue with -d QUEUE")
 
 
+@cli.command(context_settings=_CONTEXT)
+@click.option("--directory", metavar="DIR", default="demo", help="Where; made anew at each run.  Default: demo.")
+def demo(directory: str) -> int:
+    """Take a night of made-up frames down the whole line, as a tutorial."""
+    from pathlib import Path
+
+    from archq.demo.tour import run_tour
+
+    return run_tour(Path(directory))
+
+
 def main() -> None:
     """Run the command and exit."""
     sys.exit(run_click(PROGRAM, cli))
