@@ -502,7 +502,7 @@ def test_a_server_that_never_answers_is_temporary(sshd_full: RunningServer) -> N
 
 
 def test_a_closed_port_is_temporary_and_no_question_of_logging_in(sshd_full: RunningServer) -> None:
-    with pytest.raises(TemporaryTransferError, match=r"cannot connect: the connection was lost: .*refused"):
+    with pytest.raises(TemporaryTransferError, match=r"cannot connect: nothing listens there: .*refused"):
         connect(queue(sshd_full, url=f"sftp://tdcin@{HOST}:{free_port()}/incoming"))
 
 
