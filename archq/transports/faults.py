@@ -34,7 +34,7 @@ FTP_REPLIES: dict[str, tuple[type[TransferError], Scope]] = {
     "431": (TemporaryTransferError, Scope.QUEUE),  # some security resource is unavailable
     "434": (TemporaryTransferError, Scope.QUEUE),  # requested host unavailable
     "450": (TemporaryTransferError, Scope.FILE),  # file unavailable, busy
-    "451": (TemporaryTransferError, Scope.FILE),  # local error in processing
+    "451": (TemporaryTransferError, Scope.QUEUE),  # local error in processing: what most servers say of a full disk
     "452": (TemporaryTransferError, Scope.QUEUE),  # insufficient storage
     "500": (NotPermittedTransferError, Scope.QUEUE),  # command unrecognised
     "501": (PermanentTransferError, Scope.QUEUE),  # error in arguments
@@ -85,11 +85,12 @@ Decision = tuple[type[TransferError], Scope, str]
 
 
 def _ftp_reply(error: Exception) -> Decision:
-    reply = str(error)
-    kind, scope = FTP_REPLIES.get(reply[:3], (None, Scope.QUEUE))
-    if kind is None:
+    reply = " ".join(str(error).split())  # servers use several lines
+    if isinstance(error, ftplib.error_perm | ftplib.error_temp):
         kind = PermanentTransferError if isinstance(error, ftplib.error_perm) else TemporaryTransferError
-    return kind, scope, f"the server says {reply}"
+        return *FTP_REPLIES.get(reply[:3], (kind, Scope.QUEUE)), f"the server says {reply}"
+    # A reply to something else, or none at all: a new session may be in step again.
+    return TemporaryTransferError, Scope.FILE, f"an answer out of turn: {reply}"
 
 
 def _certificate(error: Exception) -> Decision:
@@ -118,6 +119,9 @@ def _system(error: Exception) -> Decision:
         return TemporaryTransferError, Scope.QUEUE, f"the disk there is full: {text}"
     if number in (errno.ENOENT, errno.ENOTDIR):
         return PermanentTransferError, Scope.QUEUE, f"no such file or directory there: {text}"
+    if number is None and "closed" not in text:
+        # SFTP has one code, "failure", for a full disk as for much else; paramiko says "Socket is closed" likewise.
+        return TemporaryTransferError, Scope.QUEUE, f"the server says {text}; its disk may be full"
     return TemporaryTransferError, Scope.FILE, text
 
 

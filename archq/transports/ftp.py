@@ -8,7 +8,7 @@ import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage
+from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage, TransferError
 from archq.transports.faults import told
 from archq.transports.sockets import look_up
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from archq.transports.base import Watch
 
 _BLOCK = 1 << 18  # bytes
+_GOODBYE = 2.0  # seconds to wait for the answer to QUIT
 
 # How vsftpd, proftpd, pure-ftpd and pyftpdlib say that a file is not there.
-_ABSENT = ("no such", "not exist", "not found", "could not get file size", "can't check", "not a regular file")
+_ABSENT = ("no such", "not exist", "not found", "could not get file size", "can't check", "not retrievable")
 
 
 class _ReusingTLS(ftplib.FTP_TLS):
@@ -93,22 +94,39 @@ class FtpTransport:
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
         with told(f"{self.label}: cannot send {name}"):
-            connection = self._ftp.transfercmd(f"STOR {name}", rest=offset or None)
-            with connection:
-                while block := source.read(_BLOCK):
-                    connection.sendall(block)
-                if isinstance(connection, ssl.SSLSocket):
-                    connection.unwrap()  # the close_notify tells the server that nothing was cut off
+            connection = self._opened(name, offset)
+            try:
+                _send(source, connection)
+            except TimeoutError:
+                raise
+            except OSError:
+                # A server that cannot write closes the data connection, and says why on the other one.
+                self._ftp.voidresp()
+                raise
             self._ftp.voidresp()
+
+    def _opened(self, name: str, offset: int) -> socket.socket:
+        try:
+            return self._ftp.transfercmd(f"STOR {name}", rest=offset or None)
+        except ftplib.Error as error:
+            if offset and _refuses_restart(error):
+                raise NotPermittedTransferError(
+                    f"{self.label}: does not resume {name}: {error}", Scope.QUEUE
+                ) from error
+            raise
 
     def size(self, name: str) -> int | None:
         """Return the size of ``name`` in bytes, None if the server answers that it is not there."""
         with told(f"{self.label}: cannot ask the size of {name}"):
             try:
-                return self._ftp.size(name)
+                size = self._ftp.size(name)
             except ftplib.error_perm as error:
-                _told_absent(error)
-                return None
+                if _says_absent(error):
+                    return None
+                raise
+            if size is None:
+                raise NotPermittedTransferError(f"{self.label}: does not tell the size of {name}", Scope.QUEUE)
+            return size
 
     def rename(self, old: str, new: str) -> None:
         """Rename ``old``; some servers replace ``new``."""
@@ -121,7 +139,14 @@ class FtpTransport:
             try:
                 self._ftp.delete(name)
             except ftplib.error_perm as error:
-                _told_absent(error)
+                if not _says_absent(error) and not self._is_absent(name):
+                    raise
+
+    def _is_absent(self, name: str) -> bool:
+        """Ask for the file itself: vsftpd says "Delete operation failed" whatever the reason."""
+        with contextlib.suppress(TransferError):
+            return self.size(name) is None
+        return False
 
     def names(self) -> list[str]:
         """Return the names in the directory; some servers leave hidden ones out."""
@@ -129,8 +154,9 @@ class FtpTransport:
             try:
                 return [name.rpartition("/")[2] for name in self._ftp.nlst()]
             except ftplib.error_perm as error:
-                _told_absent(error)
-                return []
+                if _says_absent(error):
+                    return []
+                raise
 
     def modified(self, name: str) -> float:
         """Return when ``name`` was changed last by the server's clock, in seconds since 1970 (RFC 3659, MDTM)."""
@@ -145,7 +171,9 @@ class FtpTransport:
     def close(self) -> None:
         """End the session; a server that does not answer is left alone."""
         with contextlib.suppress(Exception):
-            self._ftp.quit()
+            if self._ftp.sock is not None:
+                self._ftp.sock.settimeout(_GOODBYE)
+                self._ftp.quit()
         with contextlib.suppress(Exception):
             self._ftp.close()
 
@@ -167,8 +195,22 @@ def _described(connection: socket.socket | None) -> str:
     return f"{connection.version()}, certificate valid until {certificate.get('notAfter', 'ever')}"
 
 
-def _told_absent(error: ftplib.error_perm) -> None:
-    """Return if a 550 says "not there", raise otherwise: servers use that code for both answers."""
-    text = str(error)
-    if not text.startswith("550") or not any(words in text.lower() for words in _ABSENT):
-        raise NotPermittedTransferError(f"the server says {text}", Scope.QUEUE) from error
+def _send(source: BinaryIO, connection: socket.socket) -> None:
+    with connection:
+        while block := source.read(_BLOCK):
+            rest = memoryview(block)
+            while rest:  # not sendall, whose time limit is for the whole block: a slow link is no dead one
+                rest = rest[connection.send(rest) :]
+        if isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()  # the close_notify tells the server that nothing was cut off
+
+
+def _refuses_restart(error: ftplib.Error) -> bool:
+    """Tell whether a server resumes nothing: ProFTPD says "451 … Append/Restart not permitted, try again" even then."""
+    return isinstance(error, ftplib.error_perm) or "restart" in str(error).lower()
+
+
+def _says_absent(error: ftplib.error_perm) -> bool:
+    """Tell whether a 550 says "not there": servers use that code for what they forbid, too."""
+    text = str(error).lower()
+    return text.startswith("550") and any(words in text for words in _ABSENT)
