@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import paramiko
@@ -73,9 +74,9 @@ class SftpTransport:
 
     def _enter(self, path: str, timeout: float | None) -> None:
         self._sftp = paramiko.SFTPClient(self._channel(timeout))
-        if path:
-            # No chdir: paramiko would list or stat in ways a drop box may refuse; every name gets the prefix instead.
-            self._sftp.stat(path)
+        # No chdir: paramiko would list or stat in ways a drop box may refuse; every name gets the prefix instead.
+        if path and not stat.S_ISDIR(self._sftp.stat(path).st_mode or stat.S_IFDIR):
+            raise PermanentTransferError(f"{self.label}: cannot enter the directory: it is none", Scope.QUEUE)
         self._prefix = f"{path.rstrip('/')}/" if path else ""
 
     def _channel(self, timeout: float | None) -> paramiko.Channel:
@@ -111,9 +112,12 @@ class SftpTransport:
         """Return the size of ``name`` in bytes, None if it is not there."""
         with told(f"{self.label}: cannot ask the size of {name}"):
             try:
-                return self._sftp.stat(self._prefix + name).st_size
+                size = self._sftp.stat(self._prefix + name).st_size
             except FileNotFoundError:
                 return None
+            if size is None:
+                raise NotPermittedTransferError(f"{self.label}: does not tell the size of {name}", Scope.QUEUE)
+            return size
 
     def rename(self, old: str, new: str) -> None:
         """Rename ``old``; OpenSSH's server refuses to replace."""
