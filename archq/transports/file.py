@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from archq.transports.base import Watch
 
 _CHUNK = 1 << 20  # bytes
+_CLOSED = -1  # no descriptor: the number of a closed one may be somebody else's by now
 
 
 class FileTransport:
@@ -84,4 +85,6 @@ class FileTransport:
 
     def close(self) -> None:
         """Close the directory."""
-        os.close(self._directory)
+        if self._directory != _CLOSED:
+            os.close(self._directory)
+        self._directory = _CLOSED
