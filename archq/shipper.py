@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 EXPIRIES_BEFORE_HOLD = 2
 RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by the server, in silence
 STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is told to stop
+IDLE_GRACE = 2.0  # seconds in which a worker can tell itself what does not answer, and better than we can
 BEAT_EVERY = 5.0  # seconds
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
@@ -244,8 +245,8 @@ class Shipper:
         taken, progress = time.monotonic() - running.began, worker.progress()
         if running.maxftp and taken > running.maxftp:
             return f"maxftp={running.maxftp:g}: not delivered within {running.maxftp:g} s"
-        if self._settings.idle and progress.idle > self._settings.idle:
-            return f"idle={self._settings.idle:g}: nothing moved for {self._settings.idle:g} s"
+        if self._settings.idle and progress.idle > self._settings.idle + IDLE_GRACE:
+            return f"idle={self._settings.idle:g} s: nothing moved for so long"
         if self._stopping and time.monotonic() - self._stopping > STOP_WITHIN:
             return "the shipper was stopped"
         return None

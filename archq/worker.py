@@ -139,10 +139,14 @@ class _Child:
         except TransferError as error:
             self._close()  # a session that failed may be out of step
             permanent = isinstance(error, PermanentTransferError)
-            return Failure(message=str(error), scope=error.scope, permanent=permanent)
+            return Failure(message=self._naming_limit(error), scope=error.scope, permanent=permanent)
         except (ArchqError, OSError) as error:
             return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=True)
         return None
+
+    def _naming_limit(self, error: TransferError) -> str:
+        limit = f" (idle={self._settings.idle:g} s)" if isinstance(error.__cause__, TimeoutError) else ""
+        return f"{error}{limit}"
 
     def _deliver(self, request: RequestId, part: int) -> None:
         file = self._spool.file(QUEUED, request, part)
