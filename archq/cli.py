@@ -48,7 +48,7 @@ def cli() -> None:
 @_options
 @click.option("-c", "_copy", is_flag=True, help="Copy the file; archq always does.")
 @click.option("-q", "priority", type=_priority, default=50, help="Priority, 100 first.  Default: 50.")
-@click.option("-H", "when", default="immediate", metavar="WHEN", help="hold, immediate, or HH:MM to send then.")
+@click.option("-H", "when", default="immediate", metavar="WHEN", help="hold, immediate, or HH:MM (Z: UTC) for then.")
 @click.option("-t", "title", metavar="TITLE", help="A title; the name of what comes from standard input.")
 @click.option("-m", "mail", is_flag=True, help="Send a mail when all of it is sent.")
 @click.option("-s", "silent", is_flag=True, help="Do not print the request id.")
@@ -157,7 +157,7 @@ def retry(requests: tuple[str, ...]) -> int:
 @cli.command(context_settings=_CONTEXT)
 @_options
 @click.option("-q", "priority", type=_priority, help="Priority, 100 first.")
-@click.option("-H", "when", metavar="WHEN", help="hold, immediate, or HH:MM to send then.")
+@click.option("-H", "when", metavar="WHEN", help="hold, immediate, or HH:MM (Z: UTC) for then.")
 @click.argument("requests", metavar="REQUEST…", nargs=-1)
 def alter(requests: tuple[str, ...], **wishes: Any) -> int:
     """Change options, priority or time of queued REQUESTs."""

@@ -44,6 +44,10 @@ STANDARD_INPUT = "-"
 QUEUE_VARIABLES = ("LPDEST", "PRINTER")  # as lp looks for its default destination
 
 
+class EmptyInputError(NoInputError):
+    """Nothing came from standard input: what should have written to it has failed, or a file's name was forgotten."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A request that was accepted: its data and control files are on stable storage."""
@@ -185,6 +189,8 @@ class _Submission:
         name = checked_file_name(self.ticket.title if standard_input else os.path.basename(source))
         with _opened(source) as descriptor:
             size, checksum, mtime = self.copy(part, source, descriptor)
+        if standard_input and not size:
+            raise EmptyInputError("nothing came from standard input; nothing was queued")
         control = ControlFile(
             id=new_id(),
             instrument=self.instrument,
@@ -288,22 +294,32 @@ def checked_taker(settings: QueueSettings, instrument: str) -> str:
 def not_before(when: str, now: int) -> tuple[str | None, int]:
     """Return what ``-H`` says: why a request is held (None: it is not), and from when it may be sent (0: at once).
 
-    ``when`` is hold, immediate (or resume, as lp has it) or HH:MM, which is the next such local time after ``now``.
-    Instants are nanoseconds since 1970.  Raise UsageError for another word.
+    ``when`` is hold, immediate (or resume, as lp has it) or HH:MM, which is the next such local time after ``now``, or
+    with a Z behind it the next such UTC.  Instants are nanoseconds since 1970.  Raise UsageError for another word.
     """
     if when in ("hold", "indefinite"):
         return f"held by {account_name()}", 0
     if when in ("immediate", "resume"):
         return None, 0
-    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", when, re.ASCII)
+    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(Z?)", when, re.ASCII)
     if not match:
-        raise UsageError(f"-H {when}: not hold, immediate or a local time such as 18:30")
+        raise UsageError(f"-H {when}: not hold, immediate or a local time such as 18:30 (in UTC: 01:30Z)")
+    return None, (_next_utc if match[3] else _next_local)(int(match[1]), int(match[2]), now)
+
+
+def _next_utc(hour: int, minute: int, now: int) -> int:
+    days, seconds = divmod(now // SECOND, 86_400)
+    wanted = hour * 3600 + minute * 60
+    return ((days + (wanted <= seconds)) * 86_400 + wanted) * SECOND
+
+
+def _next_local(hour: int, minute: int, now: int) -> int:
     local = time.localtime(now // SECOND)
-    wanted = (local.tm_year, local.tm_mon, local.tm_mday, int(match[1]), int(match[2]), 0, 0, 0, -1)
+    wanted = (local.tm_year, local.tm_mon, local.tm_mday, hour, minute, 0, 0, 0, -1)
     instant = int(time.mktime(wanted)) * SECOND
     if instant <= now:
         instant = int(time.mktime((*wanted[:2], wanted[2] + 1, *wanted[3:]))) * SECOND  # mktime carries over
-    return None, instant
+    return instant
 
 
 def account_name() -> str:
