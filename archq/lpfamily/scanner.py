@@ -1,0 +1,88 @@
+"""The words of a command line as the lp family has taken them since System V (pure)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+LONG_OPTIONS = ("--help", "--version")
+
+
+class Flags(NamedTuple):
+    """The letters that a program takes."""
+
+    plain: str = ""  # stand alone
+    valued: Mapping[str, str] = {}  # have a value, which is called so in messages
+    listed: str = ""  # have a value if the next word is no option
+
+
+class Word(NamedTuple):
+    """An option or, with an empty ``flag``, an operand."""
+
+    flag: str  # one letter, or a long option with its dashes
+    value: str | None = None
+    problem: str = ""  # why it cannot be taken
+
+
+def scan(words: Sequence[str], flags: Flags) -> list[Word]:
+    """Return the options and operands of ``words`` in order; what is wrong with one is noted at it.
+
+    Letters may be clustered and values attached; options may follow operands, ``--`` ends them; ``-`` is an operand.
+    """
+    found: list[Word] = []
+    waiting = deque(words)
+    while waiting:
+        word = waiting.popleft()
+        if word == "--":
+            return [*found, *(Word("", operand) for operand in waiting)]
+        if word.startswith("--"):
+            found.append(Word(word, problem="" if word in LONG_OPTIONS else f'unknown option "{word}"'))
+        elif word.startswith("-") and len(word) > 1:
+            found.extend(_cluster(word[1:], waiting, flags))
+        else:
+            found.append(Word("", word))
+    return found
+
+
+def _cluster(letters: str, waiting: deque[str], flags: Flags) -> Iterator[Word]:
+    """Yield the options of one word; the last may take the next one of the ``waiting`` words as its value."""
+    for position, letter in enumerate(letters, start=1):
+        attached = letters[position:]
+        if letter in flags.valued:
+            yield _valued(letter, attached or (waiting.popleft() if waiting else None), flags)
+            return
+        if letter in flags.listed:
+            follows = bool(waiting) and not waiting[0].startswith("-")
+            yield Word(letter, attached or (waiting.popleft() if follows else None))
+            return
+        yield Word(letter, problem="" if letter in flags.plain else f'unknown option "{letter}"')
+
+
+def _valued(letter: str, value: str | None, flags: Flags) -> Word:
+    problem = f'expected {flags.valued[letter]} after "-{letter}" option' if value is None else ""
+    return Word(letter, value, problem)
+
+
+def operands(words: Sequence[Word]) -> list[str]:
+    """Return the operands among ``words``."""
+    return [word.value for word in words if not word.flag and word.value is not None]
+
+
+def last_values(words: Sequence[Word]) -> dict[str, str]:
+    """Return the value of each option among ``words``, the last one where it stands twice; "" for one without."""
+    return {word.flag: word.value or "" for word in words if word.flag}
+
+
+def written(words: Sequence[Word]) -> list[str]:
+    """Return a command line that says ``words``, its operands last and without a ``--``, which cancel does not know."""
+    options = [part for word in words if word.flag for part in _written_option(word)]
+    return [*options, *operands(words)]
+
+
+def _written_option(word: Word) -> list[str]:
+    option = word.flag if word.flag.startswith("-") else f"-{word.flag}"
+    return [option] if word.value is None else [option, word.value]
