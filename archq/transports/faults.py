@@ -56,6 +56,7 @@ FTP_REPLIES: dict[str, tuple[type[TransferError], Scope]] = {
 _REFUSED_ERRNO = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # How OpenSSL says that the two sides have no version or cipher in common.
 _NO_COMMON_TLS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "HANDSHAKE_FAILURE", "NO_SHARED_CIPHER")
+_RESOURCE_SHORTAGE = 4  # SSH_OPEN_RESOURCE_SHORTAGE, RFC 4254 section 5.1: the one refusal of a channel that passes
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -144,6 +145,11 @@ def _not_text(error: Exception) -> Decision:
 def ssh_decisions() -> list[tuple[type[Exception], Callable[[Exception], Decision]]]:
     """Return what to do about paramiko's errors, narrow ones first; called only where paramiko is in use."""
     import paramiko
+    from paramiko.ber import BERException
+    from paramiko.buffered_pipe import PipeTimeout
+    from paramiko.hostkeys import InvalidHostKey
+    from paramiko.packet import NeedRekeyException
+    from paramiko.pkey import UnknownKeyType
 
     def refused(error: Exception) -> Decision:
         return PermanentTransferError, Scope.QUEUE, _ssh_text(error)
@@ -151,16 +157,27 @@ def ssh_decisions() -> list[tuple[type[Exception], Callable[[Exception], Decisio
     def unreachable(error: Exception) -> Decision:
         return TemporaryTransferError, Scope.QUEUE, _ssh_text(error)
 
+    def channel_refused(error: Exception) -> Decision:
+        short = getattr(error, "code", None) == _RESOURCE_SHORTAGE
+        return TemporaryTransferError if short else PermanentTransferError, Scope.QUEUE, _ssh_text(error)
+
     return [
         (paramiko.BadHostKeyException, refused),
+        (UnknownKeyType, refused),
+        (InvalidHostKey, refused),
+        (BERException, refused),  # a key that is none
         (paramiko.PasswordRequiredException, refused),
         (paramiko.AuthenticationException, refused),
         (paramiko.ssh_exception.IncompatiblePeer, refused),
         (paramiko.ConfigParseError, refused),
+        (paramiko.ssh_exception.CouldNotCanonicalize, refused),
+        (paramiko.ChannelException, channel_refused),
         (paramiko.ssh_exception.NoValidConnectionsError, unreachable),
         (paramiko.ProxyCommandFailure, unreachable),
         (paramiko.SSHException, _connection_ended),
         (paramiko.SFTPError, _connection_ended),
+        (NeedRekeyException, _connection_ended),
+        (PipeTimeout, _timeout),
     ]
 
 
@@ -172,6 +189,7 @@ _TABLE: list[tuple[type[Exception], Callable[[Exception], Decision]]] = [
     (ftplib.Error, _ftp_reply),
     (ssl.SSLCertVerificationError, _certificate),
     (ssl.SSLEOFError, _connection_ended),
+    (ssl.SSLZeroReturnError, _connection_ended),
     (ssl.SSLError, _tls),
     (socket.gaierror, _name_lookup),
     (socket.herror, _name_lookup),
