@@ -188,7 +188,8 @@ class _Renamed(_Delivery):
     def send_control(self) -> None:
         part = self.wire.control.part
         try:
-            self.transport.remove(part)  # of an earlier try of the control file
+            if self.state.phase is Phase.UPLOADED:
+                self.transport.remove(part)  # of an earlier try of the control file
             self.put_control(part)
         except Exception:
             self.record(phase=Phase.UPLOADED)
