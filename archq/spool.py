@@ -260,7 +260,10 @@ class Spool:
 
     def record(self, file: SpooledFile, state: FileState) -> SpooledFile:
         """Make ``state`` the durable state of ``file`` and return the file with it."""
-        self.rewrite(f"{file.path}.state", format_record(state).encode())
+        # The lock is the file's own: a whole request's would let its deliveries wait for each other's disk writes.
+        with durable.opened_file(file.data_path) as copy:
+            durable.lock(copy)
+            durable.write_over(f"{file.path}.state", format_record(state).encode(), self.file_mode)
         return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
 
     def move(self, request: RequestId, source: str, target: str, *, renamed: RequestId | None = None) -> None:
