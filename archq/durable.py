@@ -12,6 +12,7 @@ import fcntl
 import functools
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from archq.checksum import write_all
@@ -27,6 +28,8 @@ CUT = b" (cut short)\n"  # ends a line that a dead writer left unfinished, so th
 
 _READ_UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOKS = 10
+_BETWEEN_LOOKS = 0.05  # seconds: whoever only looks whether a lock is taken lets go of it in far less
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _RENAME_NOREPLACE = 1  # renameat2(2)
@@ -335,15 +338,34 @@ def lock(descriptor: int, *, wait: bool = True) -> bool:
 def locked(path: str, *, mode: int = 0o600, wait: bool = True) -> Iterator[int]:
     """Hold an exclusive lock on the file ``path``, made if missing; the kernel frees it when its holder dies.
 
-    Raise BlockingIOError at once when it is taken and ``wait`` is false.
+    Raise BlockingIOError when it is taken and ``wait`` is false: within half a second, as it may only be looked at.
     """
     descriptor = _opened_or_made(path, mode)
     try:
-        if not lock(descriptor, wait=wait):
-            raise BlockingIOError(errno.EWOULDBLOCK, "somebody else holds the lock", path)
+        looks = 1 if wait else _LOOKS
+        while not lock(descriptor, wait=wait):
+            looks -= 1
+            if not looks:
+                raise BlockingIOError(errno.EWOULDBLOCK, "somebody else holds the lock", path)
+            time.sleep(_BETWEEN_LOOKS)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: str) -> bool:
+    """Tell whether somebody holds the lock on the file ``path``; lookers do not see each other."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _opened_or_made(path: str, mode: int, flags: int = 0) -> int:

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from archq import durable
 from archq.accounts import destination_of
 from archq.errors import MalformedError, RefusedError, UsageError
 from archq.filestate import Phase
@@ -99,11 +100,7 @@ def _queue_trouble(spool: Spool, queue: str) -> Why | None:
 
 def shipper_runs(spool: Spool, queue: str) -> bool:
     """Tell whether a shipper owns ``queue`` at this moment."""
-    try:
-        with spool.own_queue(queue):
-            return False
-    except BlockingIOError:
-        return True
+    return durable.is_locked(spool.queue_place(queue, "lock"))
 
 
 def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], trouble: Why | None) -> RequestStatus:

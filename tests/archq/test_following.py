@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -140,3 +141,17 @@ def test_submit_starts_a_shipper_and_returns_at_once(tmp_path: Path) -> None:
     finally:
         for owner in owners(instrument):
             os.kill(owner, signal.SIGKILL)
+
+
+def test_looking_whether_a_shipper_runs_keeps_none_from_starting(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    request = instrument.submit()
+    lock = instrument.spool.queue_place("archive", "lock")
+    with instrument.spool.own_queue("archive"):
+        pass
+    with open(lock, "rb") as looker:  # a look that lasts far longer than any does
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        process = instrument.begin("ship", "--once")
+        time.sleep(0.4)
+    process.communicate(timeout=60)
+    assert instrument.spool.find(request)[0] == "sent"
