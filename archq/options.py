@@ -32,6 +32,19 @@ class Remote:
     def __bool__(self) -> bool:
         return any((self.host, self.path, self.user, self.password))
 
+    def veiled(self, message: str) -> str:
+        """Return ``message`` with our values replaced by their keywords: it is about to be shown to everybody."""
+        host = re.sub(r":[0-9]+$", "", self.host or "").strip("[]")
+        values = {
+            self.host: "remhost",
+            host: "remhost",
+            (self.path or "").strip("/"): "rempath",
+            self.user: "remuser",
+            self.password: "rempw",
+        }
+        words = sorted(filter(None, values), key=len, reverse=True)
+        return re.sub("|".join(map(_whole_word, words)), lambda found: values[found[0]], message) if words else message
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -67,6 +80,12 @@ def check_options(words: Mapping[str, str]) -> Options:
         remote=_remote(words),
         travelling={key: value for key, value in _checked_dir(words).items() if key not in (*_REMOTE, "instrument")},
     )
+
+
+def _whole_word(value: str) -> str:
+    """Return a pattern that finds ``value``, but not in the midst of a longer word."""
+    before, after = (r"\b" if re.fullmatch(r"\w", character) else "" for character in (value[0], value[-1]))
+    return f"{before}{re.escape(value)}{after}"
 
 
 def _keyword(key: str) -> str:

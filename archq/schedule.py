@@ -31,8 +31,14 @@ class Candidate:
     part: int
     size: int  # bytes
     queued: int
-    next_try: int = 0
+    next_try: int = 0  # after an error
+    not_before: int = 0  # as its user asked for
     priority: int = 50
+
+    @property
+    def due(self) -> int:
+        """When it may be tried."""
+        return max(self.next_try, self.not_before)
 
     @property
     def rank(self) -> tuple[float, RequestId, int]:
@@ -60,7 +66,7 @@ class Agenda:
     def add(self, candidate: Candidate) -> None:
         """Add a file, or replace what is known of it."""
         self._live[candidate.request, candidate.part] = candidate
-        heapq.heappush(self._later, (candidate.next_try, next(self._count), candidate))
+        heapq.heappush(self._later, (candidate.due, next(self._count), candidate))
 
     def discard(self, request: RequestId) -> None:
         """Forget every file of ``request``."""
@@ -86,7 +92,7 @@ class Agenda:
         return self._later[0][0] if self._later else None
 
     def make_all_due(self) -> None:
-        """Let nothing wait any longer."""
+        """Let no error make anything wait any longer."""
         for candidate in list(self._live.values()):
             if candidate.next_try:
                 self.add(replace(candidate, next_try=0))

@@ -167,8 +167,13 @@ class Shipper:
         self._known[request] = {file.part for file in files if file.state.phase is not Phase.SENT}
         for file in files:
             if file.part in self._known[request] - in_flight and is_to_be_sent(file.state, ticket):
-                self._agenda.add(_candidate(file, ticket))
+                self._add(_candidate(file, ticket))
         self._finish_if_sent(request)
+
+    def _add(self, candidate: Candidate) -> None:
+        """Put a file on the agenda; a run from cron leaves what is for later to a later run."""
+        if not self._once or candidate.not_before <= time.time_ns():
+            self._agenda.add(candidate)
 
     def _forget(self, request: RequestId) -> None:
         self._known.pop(request, None)
@@ -184,7 +189,7 @@ class Shipper:
                 self._forget(candidate.request)
 
     def _now(self) -> int:
-        """Return the time to judge by what is due; a run from cron tries everything, and does not wait."""
+        """Return the time to judge by what is due; a run from cron tries what failed before, and does not wait."""
         return _EVER if self._once else time.time_ns()
 
     def _may_start(self) -> bool:
@@ -404,6 +409,7 @@ def _candidate(file: SpooledFile, ticket: Ticket) -> Candidate:
         part=file.part,
         size=file.control.size,
         queued=ticket.queued,
-        next_try=max(next_try, ticket.not_before),
+        next_try=next_try,
+        not_before=ticket.not_before,
         priority=ticket.priority,
     )

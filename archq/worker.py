@@ -161,6 +161,7 @@ class _Child:
         except TransferError as error:
             # What this request wants of its own is no reason for the others to wait.
             error.scope = Scope.REQUEST if error.scope is Scope.QUEUE else error.scope
+            error.args = (remote.veiled(str(error)),)
             raise
 
     def _send(self, file: SpooledFile, session: Transport) -> None:

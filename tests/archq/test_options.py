@@ -104,3 +104,20 @@ def test_a_value_that_cannot_be_is_a_usage_error(text: str, message: str) -> Non
         options(text)
     assert str(caught.value).startswith(message)
     assert caught.value.status is ExitStatus.USAGE
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "shown"),
+    [
+        ({"remhost": "h.edu:2121"}, "ftp://h.edu:2121/in: no way to h.edu", "ftp://remhost/in: no way to remhost"),
+        ({"remhost": "[::1]:22"}, "sftp://[::1]:22/in: no way to ::1", "sftp://remhost/in: no way to remhost"),
+        ({"rempath": "/deep/in"}, "ftp://h/deep/in: no login", "ftp://h/rempath: no login"),
+        ({"rempath": "/"}, "ftp://h/: no login", "ftp://h/: no login"),
+        ({"remuser": "in"}, "ftp://in@h: no login", "ftp://remuser@h: no login"),
+        ({"remuser": "bo", "rempw": "bob!"}, "bo@h: 530 bo, bob!1 is wrong", "remuser@h: 530 remuser, rempw1 is wrong"),
+    ],
+)
+def test_a_message_for_everybody_shows_keywords_where_a_request_has_its_own_values(
+    words: dict[str, str], message: str, shown: str
+) -> None:
+    assert check_options(words).remote.veiled(message) == shown
