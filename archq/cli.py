@@ -210,6 +210,16 @@ def log(requests: tuple[str, ...]) -> None:
 
 
 @cli.command(context_settings=_CONTEXT)
+@_one_queue
+@click.option("--pin", metavar="SHA256:…", help="Trust the host key with this fingerprint, if the host shows it.")
+def doctor(queue: str | None, pin: str | None) -> int:
+    """Try all that a queue needs, step by step, and say what to do about what is wrong."""
+    from archq.doctor import examine
+
+    return examine(queue, pin, _tell, _warn)
+
+
+@cli.command(context_settings=_CONTEXT)
 def fsck() -> int:
     """Check the spool: every file whole, every record sound.  Changes nothing."""
     from archq.fsck import check_spool, spooled_bytes

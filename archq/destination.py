@@ -28,6 +28,8 @@ class Destination:
     password: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
+        if self.scheme == "file":
+            return f"file:{self.path}"
         account = f"{self.user}@" if self.user else ""
         port = "" if self.port == SCHEMES[self.scheme] else f":{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host

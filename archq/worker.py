@@ -121,7 +121,7 @@ class _Child:
         parents_pipe.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the shipper's to handle
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _die_with(parent)
+        die_with(parent)
         while (job := self._next_job()) is not None:
             self._pipe.send(self._outcome(*job))
         self._close()
@@ -175,11 +175,10 @@ class _Child:
 
     def _may_rename(self, session: Transport) -> bool:
         """Take an account for upload-only until something proves more."""
-        if self._settings.account != "auto":
-            return self._settings.account == "full"
-        return (self._spool.known_account(self._settings.name, self._settings.url) == "full") or bool(
-            session.may_rename()
-        )
+        known = self._settings.account
+        if known == "auto":
+            known = self._spool.known_account(self._settings.name, self._settings.url)
+        return known == "full" if known else bool(session.may_rename())
 
     def _close(self) -> None:
         if self._session:
@@ -206,8 +205,8 @@ class _MeteredPace(Pace):
         self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
 
 
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when the shipper dies: its lock on the queue must not outlive it in us."""
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when ``parent`` dies: a shipper's lock must not outlive it in a worker."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before the call

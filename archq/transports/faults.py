@@ -135,7 +135,8 @@ def _refused(error: Exception) -> Decision:
 
 
 def _connection_ended(error: Exception) -> Decision:
-    return TemporaryTransferError, Scope.FILE, f"the connection was lost: {str(error) or 'end of stream'}"
+    text = getattr(error, "strerror", None) or str(error) or "end of stream"
+    return TemporaryTransferError, Scope.FILE, f"the connection was lost: {text}"
 
 
 def _not_text(error: Exception) -> Decision:

@@ -157,6 +157,8 @@ class FtpTransport:
                 if _says_absent(error):
                     return []
                 raise
+            finally:
+                self._ftp.voidcmd("TYPE I")  # lists are text, and the library has said so
 
     def modified(self, name: str) -> float:
         """Return when ``name`` was changed last by the server's clock, in seconds since 1970 (RFC 3659, MDTM)."""

@@ -38,11 +38,20 @@ know_ssh()
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-class UnknownHostKeyError(PermanentTransferError):
+class HostKeyError(PermanentTransferError):
+    """The host has not shown a key that is trusted."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(f"{reason}: {advice}", Scope.QUEUE)
+        self.reason = reason
+        self.advice = advice
+
+
+class UnknownHostKeyError(HostKeyError):
     """Nobody has said yet which key this host has; ``name`` is how known_hosts would list it."""
 
-    def __init__(self, message: str, name: str, key: HostKey) -> None:
-        super().__init__(message, Scope.QUEUE)
+    def __init__(self, reason: str, advice: str, name: str, key: HostKey) -> None:
+        super().__init__(reason, advice)
         self.name = name
         self.key = key
 
@@ -135,19 +144,21 @@ class SshSession:
     def _judge(self, key: HostKey, known: hostkeys.KnownHost, name: str, files: tuple[str, ...]) -> None:
         where = " and ".join(files)
         if key in known.revoked:
-            raise PermanentTransferError(f"{self.label}: its host key {key} is revoked in {where}", Scope.QUEUE)
+            raise HostKeyError(
+                f"{self.label}: its host key {key} is revoked in {where}", "ask the archive site which key its host has"
+            )
         if key in known.trusted:
             return
         if known.trusted:
-            raise PermanentTransferError(
-                f"{self.label}: the host key has changed: it is {key}, {where} has {known.trusted[0]} for {name}; "
+            raise HostKeyError(
+                f"{self.label}: the host key has changed: it is {key}, {where} has {known.trusted[0]} for {name}",
                 f"somebody may be in between: ask the archive site, and only if it has a new key: "
                 f"ssh-keygen -R '{name}' -f {files[0]} && archq doctor --pin {key.fingerprint}",
-                Scope.QUEUE,
             )
         raise UnknownHostKeyError(
-            f"{self.label}: the host key of {name} is not known ({key}): compare it with the one the archive site "
-            f"tells you, and if it is the same: archq doctor --pin {key.fingerprint}",
+            f"{self.label}: the host key of {name} is not known ({key})",
+            "compare it with the one the archive site tells you, and if it is the same: "
+            f"archq doctor --pin {key.fingerprint}",
             name,
             key,
         )
