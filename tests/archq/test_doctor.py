@@ -48,7 +48,9 @@ class Patient:
 
     def configure(self, url: str, *, more: str = "", **said: object) -> None:
         lines = [f"{key} = {value if isinstance(value, float) else repr(str(value))}" for key, value in said.items()]
-        text = "\n".join([f"spool = '{self.home}/spool'", "[queue.archive]", f"url = '{url}'", *lines, more])
+        text = "\n".join(
+            [f"autostart = false\nspool = '{self.home}/spool'", "[queue.archive]", f"url = '{url}'", *lines, more]
+        )
         (self.home / "archq.toml").write_text(text)
 
     def at(self, server: RunningServer, **changes: Any) -> Patient:
@@ -126,6 +128,17 @@ def test_a_drop_box_works_and_what_it_keeps_is_an_arrival_that_sweepers_discard(
     assert all(found[step].startswith("no (") for step in ("rename", "remove")), found
     assert patient.known_account(drop_box.url) == "upload-only"
     assert_is_discarded(drop_box.incoming)
+
+
+def test_a_sweeper_takes_away_what_the_doctor_left(proftpd_drop_box: RunningServer, patient: Patient) -> None:
+    patient.at(proftpd_drop_box).examined()
+    (patient.home / "archive").mkdir()
+    words = ("-i", "minicam", "-d", str(patient.home / "archive"), "-f", str(proftpd_drop_box.incoming))
+    command = [sys.executable, "-c", "from sweeper.cli import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=patient.environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.name for path in proftpd_drop_box.incoming.iterdir() if path.name != ".archq-work"] == []
+    assert [path.name for path in (patient.home / "archive").iterdir()] == ["xferlogs"]
 
 
 def assert_is_discarded(incoming: Path) -> None:
@@ -247,6 +260,30 @@ def test_a_wrong_password_is_shown_nowhere(vsftpd_full: RunningServer, patient: 
     assert errors == f"archq: queue archive cannot be used as it is: log in: {refused}\n"
     told = [output, errors, *(path.read_text() for path in (patient.home / "spool").rglob("*") if path.is_file())]
     assert not any(SECRET in text for text in told)
+
+
+def test_a_queues_password_is_not_in_the_spool_or_in_what_the_commands_say(
+    vsftpd_full: RunningServer, patient: Patient
+) -> None:
+    patient.at(vsftpd_full, password_file=patient.secret(SECRET))
+    (patient.home / "img0001.fits").write_bytes(b"light")
+    told = [
+        run(patient, 0, "submit", "-d", "archive", str(patient.home / "img0001.fits")),
+        run(patient, 69, "ship", "--once"),
+        run(patient, 0, "status", "--json"),
+        run(patient, 0, "log"),
+    ]
+    assert "530 Login incorrect" in told[1]
+    assert "530 Login incorrect" in told[2]
+    told += [path.read_text() for path in (patient.home / "spool").rglob("*") if path.is_file()]
+    assert not any(SECRET in text for text in told)
+
+
+def run(patient: Patient, status: int, *words: str) -> str:
+    command = [sys.executable, "-m", "archq.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=patient.environment)
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
 
 
 def test_a_certificate_that_is_not_trusted(vsftpd_tls: RunningServer, patient: Patient) -> None:
