@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq.destination import Destination
-from archq.errors import ConfigurationError, from_os_error
+from archq.errors import ConfigurationError, UsageError, from_os_error
 from archq.secretfiles import read_private
 from archq.transports.base import UNWATCHED, PermanentTransferError, Scope, TransferError
 
@@ -40,7 +40,7 @@ def connect(settings: QueueSettings, remote: Remote | None = None) -> Transport:
     scope = Scope.REQUEST if remote else Scope.QUEUE
     try:
         return opened(settings, with_secret(settings, destination_of(settings, remote)))
-    except ConfigurationError as error:
+    except (ConfigurationError, UsageError) as error:
         raise PermanentTransferError(str(error), scope) from error
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
-from archq.errors import ConfigurationError
+from archq.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
     from archq.options import Remote
 
 SCHEMES = {"sftp": 22, "ftp": 21, "ftps": 21, "file": 0}  # and their ports; ftps is explicit TLS, as RFC 4217 has it
@@ -33,7 +35,8 @@ class Destination:
         account = f"{self.user}@" if self.user else ""
         port = "" if self.port == SCHEMES[self.scheme] else f":{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{account}{host}{port}{self.path}"
+        own = "/~/" if self.path and not self.path.startswith("/") else ""
+        return f"{self.scheme}://{account}{host}{port}{own}{self.path}"
 
     @classmethod
     def parse(cls, url: str, where: str) -> Self:
@@ -50,19 +53,24 @@ class Destination:
             raise ConfigurationError(f"{where}: not one of {', '.join(SCHEMES)}: {parts.scheme or 'no scheme'!r}")
         if parts.password is not None:
             raise ConfigurationError(f"{where}: a password does not belong into a URL: use password_file")
-        if parts.scheme != "file" and not parts.hostname:
-            raise ConfigurationError(f"{where}: names no host; write {parts.scheme}://user@host/directory")
+        if "#" in url or "?" in url:
+            raise ConfigurationError(f"{where}: write %23 for '#' and %3F for '?' in a path")
         return cls(
             scheme=parts.scheme,
-            host=_host_as_written(parts.netloc, parts.hostname or ""),
+            host=_checked_host(parts, where),
             port=port or SCHEMES[parts.scheme],
             port_given=bool(port),
-            user=unquote(parts.username) if parts.username else None,
+            user=_printable(unquote(parts.username), f"{where}: a user") if parts.username else None,
             path=_path(parts.scheme, unquote(parts.path), where),
         )
 
     def redirected(self, remote: Remote) -> Self:
-        """Return this destination with what one request says instead (``-o remhost=…`` and its like)."""
+        """Return this destination with what one request says instead (``-o remhost=…`` and its like).
+
+        Raise UsageError for what cannot be.
+        """
+        if remote.host and self.scheme == "file":
+            raise UsageError("-o remhost: the queue writes to a directory of this machine")
         host, port = _host_and_port(remote.host, self.port) if remote.host else (self.host, self.port)
         return replace(
             self,
@@ -70,9 +78,20 @@ class Destination:
             port=port,
             port_given=self.port_given or port != self.port,
             user=remote.user or self.user,
-            path=remote.path or self.path,
+            path=_requested_path(self.scheme, remote.path) if remote.path else self.path,
             password=remote.password,
         )
+
+
+def _checked_host(parts: SplitResult, where: str) -> str:
+    if parts.scheme != "file":
+        if not parts.hostname:
+            raise ConfigurationError(f"{where}: names no host; write {parts.scheme}://user@host/directory")
+        return _host_as_written(parts.netloc, parts.hostname)
+    if parts.netloc not in ("", "localhost"):
+        where_it_goes = f"file:/{parts.netloc}{parts.path}"
+        raise ConfigurationError(f"{where}: a file: URL is a directory of this machine; write {where_it_goes}")
+    return ""
 
 
 def _host_as_written(authority: str, host: str) -> str:
@@ -89,9 +108,22 @@ def _host_and_port(text: str, port: int) -> tuple[str, int]:
     return host, int(number) if colon else port
 
 
+def _requested_path(scheme: str, path: str) -> str:
+    try:
+        return _path(scheme, path, "-o rempath")
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
+
+
 def _path(scheme: str, path: str, where: str) -> str:
     if scheme == "file" and not os.path.isabs(path):
         raise ConfigurationError(f"{where}: not an absolute path: {path!r}; write file:/directory")
-    if "\r" in path or "\n" in path or "\0" in path:
-        raise ConfigurationError(f"{where}: a path with control characters")
+    _printable(path, f"{where}: a path")
     return path.removeprefix("/~/") if path.startswith("/~/") else "" if path == "/~" else path
+
+
+def _printable(text: str, what: str) -> str:
+    """Refuse what would end a line of FTP's and begin another."""
+    if any(character in text for character in "\r\n\0"):
+        raise ConfigurationError(f"{what} with control characters")
+    return text

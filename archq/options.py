@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SYNONYMS = {"inst": "instrument"}
 _REMOTE = {"remhost": "host", "rempath": "path", "remuser": "user", "rempw": "password"}
 # remhost is a host with an optional port, nothing that could be taken for more of a URL.
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,11 @@ def _maxftp(value: str) -> float:
 def _remote(words: Mapping[str, str]) -> Remote:
     if empty := [key for key in _REMOTE if words.get(key) == ""]:
         raise UsageError(f"-o {empty[0]}=: has no value")
-    if not _HOST.fullmatch(words.get("remhost", "localhost")):
-        raise UsageError(f"-o remhost={words['remhost']}: not a host's name or address")
+    if broken := [key for key in _REMOTE if any(character in words.get(key, "") for character in "\r\n\0")]:
+        raise UsageError(f"-o {broken[0]}: has control characters")  # they would end a line of FTP's
+    host = _HOST.fullmatch(words.get("remhost", "localhost"))
+    if not host or int(host["port"] or 1) not in range(1, 65_536):
+        raise UsageError(f"-o remhost={words['remhost']}: not a host's name or address, with a port or without")
     return Remote(**{name: words.get(key) for key, name in _REMOTE.items()})
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from archq.checksum import Checksum
     from archq.config import Config, QueueSettings
+    from archq.options import Remote
 
 STANDARD_INPUT = "-"
 QUEUE_VARIABLES = ("LPDEST", "PRINTER")  # as lp looks for its default destination
@@ -160,6 +161,7 @@ class _Submission:
         now = time.time_ns()
         hold, later = not_before(wishes.when, now)
         remote = wishes.options.remote
+        _check_remote(settings, remote)
         self.ticket = Ticket(
             user=account_name(),
             title=wishes.title or _title(sources[0]),
@@ -289,6 +291,14 @@ def checked_taker(settings: QueueSettings, instrument: str) -> str:
         takes = ", ".join(settings.instruments)
         raise UsageError(f"the queue {settings.name} does not take the instrument {instrument!r}: it takes {takes}")
     return instrument
+
+
+def _check_remote(settings: QueueSettings, remote: Remote) -> None:
+    """Refuse now what could never be sent; raise UsageError."""
+    if remote:
+        from archq.accounts import destination_of
+
+        destination_of(settings, remote)
 
 
 def not_before(when: str, now: int) -> tuple[str | None, int]:
