@@ -59,9 +59,9 @@ def _candidates(name: str, config: Config, environment: Mapping[str, str]) -> It
 
 
 def _sibling(lp: str, name: str) -> str:
-    """Return what stands beside ``lp`` under the name of another program: lp.cups, so lpstat.cups."""
+    """Return ``lp`` or what stands beside it under the name of another program: lp.cups, so lpstat.cups."""
     directory, base = os.path.split(lp)
-    return os.path.join(directory, name + base.removeprefix("lp"))
+    return lp if name == "lp" else os.path.join(directory, name + base.removeprefix("lp"))
 
 
 def _passed(environment: Mapping[str, str]) -> set[str]:
