@@ -85,7 +85,7 @@ def test_lpstat_shows_the_trouble_of_a_destination(desk: Desk) -> None:
         "\tno such directory: /incoming",
         "\tDescription: archq's queue archive",
         "\tAlerts: blocked",
-        f"\tConnection: file://{desk.home}/incoming",
+        f"\tConnection: file:{desk.home}/incoming",
     ]
 
 
@@ -105,8 +105,8 @@ def test_lpstat_summarises(desk: Desk) -> None:
     desk.configure('default = "backups"')
     assert shown(desk, "-s") == [
         "system default destination: backups",
-        f"device for archive: file://{desk.home}/incoming",
-        f"device for backups: file://{desk.home}/backups",
+        f"device for archive: file:{desk.home}/incoming",
+        f"device for backups: file:{desk.home}/backups",
     ]
     assert shown(desk, "-d", "-e") == ["system default destination: backups", "archive", "backups"]
     assert [line.split()[0] for line in shown(desk, "-a")] == ["archive", "backups"]
