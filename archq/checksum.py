@@ -29,6 +29,7 @@ DEFAULT_ALGORITHM = "sha256"
 _DIGEST_LENGTHS = {"sha256": 64, "sha512": 128, "md5": 32, "blake3": 64}  # hexadecimal digits
 _CHUNK = 1 << 20  # bytes: large enough to amortise system calls, small enough to stay in the cache
 _ALGORITHM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*", re.ASCII)
+_SMALL = 1 << 13  # bytes
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
@@ -111,6 +112,7 @@ def _summed(source: int, algorithm: str, use: Callable[[memoryview], None]) -> t
 
 def _chunks(source: int) -> Iterator[memoryview]:
     """Yield the file's content in one buffer that is used again and again, so memory does not grow with size."""
-    buffer = memoryview(bytearray(_CHUNK))
+    # To clear a large buffer takes longer than to sum a small file.
+    buffer = memoryview(bytearray(min(_CHUNK, max(os.fstat(source).st_size + 1, _SMALL))))
     while count := os.readv(source, [buffer]):
         yield buffer[:count]
