@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from archq.errors import MalformedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 KEY = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 _NEVER_BARE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|\A +| +\Z")
 _ENCODED = re.compile(f"%|{_NEVER_BARE.pattern}")
 _ENCODED_WITH_BLANKS = re.compile(f"[ %]|{_NEVER_BARE.pattern}")
+_BARE, _INNER = r"[^ %\x00-\x1f\x7f\ud800-\udfff]", r"[^%\x00-\x1f\x7f\ud800-\udfff]"
+_PLAIN_LINES = re.compile(rf"(?:{KEY.pattern}=(?:{_BARE}(?:{_INNER}*{_BARE})?)?\n)+")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 
 
@@ -54,8 +56,22 @@ def format_pair(key: str, value: str, *, blanks: bool = False) -> str:
     return f"{key}={encode(value, blanks=blanks)}"
 
 
+def format_words(pairs: Mapping[str, str]) -> str:
+    """Return the pairs on one line, their own blanks encoded; raise MalformedError as :func:`format_pair` does."""
+    # One look at all values is enough for most lines, and a sweeper writes many.
+    if _ENCODED_WITH_BLANKS.search("".join(pairs.values())) or not all(map(KEY.fullmatch, pairs)):
+        return " ".join(format_pair(key, value, blanks=True) for key, value in pairs.items())
+    return " ".join([f"{key}={value}" for key, value in pairs.items()])
+
+
 def parse_lines(text: str) -> dict[str, str]:
     """Return the pairs of ``text``, in order; raise MalformedError for a bad line or a key that comes twice."""
+    # One look at the whole text is enough for most; the loop below finds out what is wrong with, or special in, others.
+    if _PLAIN_LINES.fullmatch(text):
+        lines = text[:-1].split("\n")
+        plain = dict([line.split("=", 1) for line in lines])
+        if len(plain) == len(lines):
+            return plain
     pairs: dict[str, str] = {}
     for line in text.removesuffix("\n").split("\n"):
         add_pair(pairs, line)

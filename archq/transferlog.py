@@ -48,7 +48,7 @@ class Outcome:
 
 def format_outcome(outcome: Outcome) -> bytes:
     """Return the line, its newline included."""
-    facts = "".join(f" {fields.format_pair(key, value, blanks=True)}" for key, value in outcome.facts.items())
+    facts = f" {fields.format_words(outcome.facts)}" if outcome.facts else ""
     return f"{format_instant(outcome.time, 3)} {outcome.outcome}{facts}\n".encode()
 
 

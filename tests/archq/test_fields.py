@@ -131,6 +131,37 @@ def test_a_key_that_comes_twice_is_refused() -> None:
         fields.parse_lines("size=1\nname=a\nsize=1\n")
 
 
+@given(some.dictionaries(some.from_regex(fields.KEY, fullmatch=True), ANY_BYTES, min_size=1))
+def test_pairs_on_one_line_are_those_of_one_at_a_time(raw_pairs: dict[str, bytes]) -> None:
+    pairs = {key: value_of(raw) for key, raw in raw_pairs.items()}
+    words = fields.format_words(pairs).split(" ")
+    assert words == [fields.format_pair(key, value, blanks=True) for key, value in pairs.items()]
+
+
+def test_a_key_cannot_forge_a_word() -> None:
+    with pytest.raises(MalformedError, match=r"^not a key "):
+        fields.format_words({"a": "plain", "b c": "plain"})
+
+
+@given(some.text(alphabet="a1=% \n\t\ud812\u2028", max_size=12))
+def test_lines_are_read_alike_whether_looked_at_together_or_one_by_one(text: str) -> None:
+    assert outcome_of(fields.parse_lines, text) == outcome_of(one_by_one, text)
+
+
+def one_by_one(text: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for line in text.removesuffix("\n").split("\n"):
+        fields.add_pair(pairs, line)
+    return pairs
+
+
+def outcome_of(parse, text: str) -> dict[str, str] | str:
+    try:
+        return parse(text)
+    except MalformedError as error:
+        return str(error)
+
+
 def test_line_ends_of_other_systems_are_refused() -> None:
     with pytest.raises(MalformedError, match=r"^a byte that should be percent-encoded: "):
         fields.parse_lines("size=1\r\nname=a\r\n")
