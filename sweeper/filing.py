@@ -70,14 +70,18 @@ def appearance_of(settings: InstrumentSettings) -> Appearance:
 
 @dataclass(slots=True)
 class Filer:
-    """Makes one claim's temporary files in one archive."""
+    """Makes one claim's files in one archive ready to be published.
+
+    A file of our own that nobody else can write is published as it is; any other is copied while it is summed, for
+    whoever has it open could change it after it was found good.
+    """
 
     claim: Claim
     tree: Tree
     appearance: Appearance
     sync_each: bool  # else the caller syncs the whole filesystem
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
-    _noted: set[Parts] = field(default_factory=set)
+    _noted: dict[Parts, bool] = field(default_factory=dict)  # directories, and whether we can rename into them
     _made: list[tuple[Parts, str]] = field(default_factory=list)
 
     def prepare(self, letter: Letter, plan: Intent) -> Intent | Refusal:
@@ -95,9 +99,12 @@ class Filer:
                 return Refusal("the data file is not a regular file")
             raise
         try:
-            if reason := refused_data(os.fstat(source), letter.control):
+            facts = os.fstat(source)
+            if reason := refused_data(facts, letter.control):
                 return Refusal(reason)
-            return self._verified(source, letter, plan) if repeats else self._copied(source, letter, plan)
+            if repeats:
+                return self._content(source, letter) or plan
+            return self._published_as_it_is(source, facts, letter, plan) or self._copied(source, letter, plan)
         finally:
             os.close(source)
 
@@ -108,32 +115,61 @@ class Filer:
         self._made.clear()
         journal.forget_temporaries(self.claim)
 
-    def _verified(self, source: int, letter: Letter, plan: Intent) -> Intent | Refusal:
-        return refused_content(letter.control, *sum_file(source, letter.control.checksum.algorithm)) or plan
+    def _content(self, source: int, letter: Letter) -> Refusal | None:
+        os.lseek(source, 0, os.SEEK_SET)
+        return refused_content(letter.control, *sum_file(source, letter.control.checksum.algorithm))
+
+    def _published_as_it_is(
+        self, source: int, facts: os.stat_result, letter: Letter, plan: Intent
+    ) -> Intent | Refusal | None:
+        """Verify the claimed file itself, to be renamed into the archive; None: it has to be copied."""
+        if facts.st_uid != os.geteuid() or not self._is_near(facts, plan.directory):
+            return None
+        with durable.without_writers(source) as nobody_writes:
+            if not nobody_writes():
+                return None
+            if refusal := self._content(source, letter):
+                return refusal
+            if not nobody_writes():
+                return None
+            self._finish(source, letter.control.mtime)
+        move = Move(source=str(letter.wire.data), target=plan.name, claimed=True)
+        return self._with_control(letter, plan, move)
+
+    def _is_near(self, facts: os.stat_result, directory: Parts) -> bool:
+        """Say whether the claimed file can be renamed into ``directory``: a mount point may lie between."""
+        opened = self.tree.directory(directory, make=True)
+        return facts.st_dev == os.fstat(opened).st_dev and self._note(directory)
 
     def _copied(self, source: int, letter: Letter, plan: Intent) -> Intent | Refusal:
+        os.lseek(source, 0, os.SEEK_SET)
         if letter.control.size > self.tree.free():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.tree.root)
         name, descriptor = self._new_temporary(plan.directory)
         try:
-            summed = copy_and_sum(source, descriptor, letter.control.checksum.algorithm)
-            if refusal := refused_content(letter.control, *summed):
+            if refusal := self._filled(source, descriptor, letter):
                 return refusal
             self._finish(descriptor, letter.control.mtime)
         finally:
             os.close(descriptor)
-        moves = (Move(source=name, target=plan.name),)
-        return replace(plan, moves=(*moves, self._control(letter, plan)) if plan.outcome.outcome == SWEPT else moves)
+        return self._with_control(letter, plan, Move(source=name, target=plan.name))
 
-    def _control(self, letter: Letter, plan: Intent) -> Move:
-        """Copy the control file as it came, its time of arrival included."""
+    def _filled(self, source: int, target: int, letter: Letter) -> Refusal | None:
+        if durable.clone(source, target):
+            return self._content(target, letter)
+        return refused_content(letter.control, *copy_and_sum(source, target, letter.control.checksum.algorithm))
+
+    def _with_control(self, letter: Letter, plan: Intent, move: Move) -> Intent:
+        """Return ``plan`` with its moves; what is swept takes its control file along, as it came."""
+        if plan.outcome.outcome != SWEPT:
+            return replace(plan, moves=(move,))
         name, descriptor = self._new_temporary(plan.directory)
         try:
             write_all(descriptor, letter.text)
             self._finish(descriptor, letter.arrived)
         finally:
             os.close(descriptor)
-        return Move(source=name, target=str(letter.wire.control))
+        return replace(plan, moves=(move, Move(source=name, target=str(letter.wire.control))))
 
     def _finish(self, descriptor: int, mtime: int) -> None:
         self.appearance.give_file(descriptor)
@@ -143,11 +179,32 @@ class Filer:
 
     def _new_temporary(self, directory: Parts) -> tuple[str, int]:
         opened = self.tree.directory(directory, make=True)
-        prefix = f"{TEMPORARY}{self._token}-"
-        if directory not in self._noted:
-            journal.write_temporaries(self.claim, prefix, os.path.join(self.tree.root, *directory))
-            self._noted.add(directory)
-        name = f"{prefix}{len(self._made)}"
+        self._note(directory)
+        name = f"{self._prefix}{len(self._made)}"
         descriptor = durable.create(name, 0o600, directory=opened)
         self._made.append((directory, name))
         return name, descriptor
+
+    @property
+    def _prefix(self) -> str:
+        return f"{TEMPORARY}{self._token}-"
+
+    def _note(self, directory: Parts) -> bool:
+        """Note that temporary files are made in ``directory``; return whether files can be renamed into it."""
+        if directory not in self._noted:
+            journal.write_temporaries(self.claim, self._prefix, os.path.join(self.tree.root, *directory))
+            self._noted[directory] = self._can_rename_into(self.tree.directory(directory))
+        return self._noted[directory]
+
+    def _can_rename_into(self, directory: int) -> bool:
+        probe = f"{self._prefix}probe"
+        os.close(durable.create(probe, directory=self.claim.descriptor))
+        try:
+            durable.rename_new(probe, probe, source_directory=self.claim.descriptor, target_directory=directory)
+        except OSError as error:
+            durable.remove(probe, directory=self.claim.descriptor)
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        durable.remove(probe, directory=directory)
+        return True

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Self
 
 from archq import durable
 from archq.errors import from_os_error
-from archq.names import CONTROL, PROBE_INSTRUMENT, WireName, parse_wire_name
+from archq.names import CONTROL, DATA, PROBE_INSTRUMENT, WireName, parse_wire_name
 from sweeper.placement import is_dated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _DATA, _CONTROL, _ODD = 1, 2, 4
+_KINDS = {DATA: _DATA, CONTROL: _CONTROL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ class Incoming:
             Sighting(
                 wire=wire, place=place, data=bool(flags & _DATA), control=bool(flags & _CONTROL), odd=bool(flags & _ODD)
             )
-            for wire, flags in seen.items()
+            for base, flags in seen.items()
+            if (wire := parse_wire_name(f"{base}.{DATA}"))
         ]
 
     @contextlib.contextmanager
@@ -84,13 +86,18 @@ class Incoming:
             yield directory
 
 
-def _flags(entries: Iterable[os.DirEntry[str]], wanted: Callable[[str], bool]) -> dict[WireName, int]:
-    """Return which of an arrival's files are there, by the wire name of its data file."""
-    seen: dict[WireName, int] = {}
+def _flags(entries: Iterable[os.DirEntry[str]], wanted: Callable[[str], bool]) -> dict[str, int]:
+    """Return which of an arrival's files are there, by what their wire names have in common."""
+    seen: dict[str, int] = {}
     for entry in entries:
-        wire = parse_wire_name(entry.name)
-        if wire and (wanted(wire.instrument) or wire.instrument == PROBE_INSTRUMENT):
-            kind = _CONTROL if wire.kind == CONTROL else _DATA
+        base, _dot, kind = entry.name.rpartition(".")
+        flag = _KINDS.get(kind)
+        if flag and (base in seen or _is_wanted(entry.name, wanted)):
             odd = 0 if entry.is_file(follow_symlinks=False) else _ODD
-            seen[wire.data] = seen.get(wire.data, 0) | kind | odd
+            seen[base] = seen.get(base, 0) | flag | odd
     return seen
+
+
+def _is_wanted(name: str, wanted: Callable[[str], bool]) -> bool:
+    wire = parse_wire_name(name)
+    return wire is not None and (wanted(wire.instrument) or wire.instrument == PROBE_INSTRUMENT)

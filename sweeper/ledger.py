@@ -13,7 +13,7 @@ import os
 import re
 import sqlite3
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 LOCK = ".archq-lock"
 INDEX = ".archq-index"
 
-SETTLED = (FILED, CONFLICT, DUPLICATE)  # what an id of which nothing more has to be filed has come to
+SETTLED = frozenset({FILED, CONFLICT, DUPLICATE})  # what an id of which nothing more has to be filed has come to
 
 _DAILY = "%Y%m%d.tdcin.log"
 _LINE = re.compile(rb"[^ \n]+ (?P<outcome>[a-z][a-z-]*)(?P<facts>(?: [a-z0-9][a-z0-9._-]*=[^ \n]*)*)\n")
 _WIRE = re.compile(rb" wire=([^ ]+)")
 _CHECKSUM = re.compile(rb" checksum=([^ ]+)")
+_ASK_AT_ONCE = 500  # ids
 _MARK = 24  # characters of a checksum: enough to tell two contents of one id apart
 
 _SCHEMA = """
@@ -67,6 +68,18 @@ class Logs:
 def daily_name(instant: int) -> str:
     """Return ``YYYYMMDD.tdcin.log`` for the UTC day of ``instant``."""
     return datetime.fromtimestamp(instant // SECOND, UTC).strftime(_DAILY)
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the logs hold of some ids."""
+
+    settled: dict[str, str] = field(default_factory=dict)  # id: mark of what was filed under it
+    told: dict[tuple[str, int], set[str]] = field(default_factory=dict)  # id and attempt: outcomes
+
+    def is_told(self, wire: WireName, outcomes: Iterable[str] = FINAL) -> bool:
+        """Say whether there is a line with one of ``outcomes`` for this very arrival."""
+        return not self.told.get((wire.id, wire.attempt), frozenset()).isdisjoint(outcomes)
 
 
 class Ledger:
@@ -104,20 +117,21 @@ class Ledger:
         with self.held():
             pass
 
-    def settled_as(self, file_id: str) -> str | None:
-        """Return the mark (see :func:`mark_of`) of what was filed under an id, None where nothing was."""
-        row = self._index.execute(
-            f"SELECT checksum FROM outcomes WHERE id = ? AND outcome IN ({','.join('?' * len(SETTLED))})",  # noqa: S608
-            (file_id, *SETTLED),
-        ).fetchone()
-        return row[0] if row else None
-
-    def is_told(self, wire: WireName, outcomes: Iterable[str] = FINAL) -> bool:
-        """Say whether the logs hold a line with one of ``outcomes`` for this very arrival."""
-        rows = self._index.execute(
-            "SELECT outcome FROM outcomes WHERE id = ? AND attempt = ?", (wire.id, wire.attempt)
-        ).fetchall()
-        return not {outcome for (outcome,) in rows}.isdisjoint(outcomes)
+    def recall(self, ids: Iterable[str]) -> Memory:
+        """Return what the logs hold of these ids, as of the last time they were held."""
+        wanted = list(ids)
+        rows: list[tuple[str, int, str, str]] = []
+        for start in range(0, len(wanted), _ASK_AT_ONCE):
+            some = wanted[start : start + _ASK_AT_ONCE]
+            # The marks are made here, the ids are bound.
+            query = f"SELECT * FROM outcomes WHERE id IN ({','.join('?' * len(some))})"  # noqa: S608
+            rows += self._index.execute(query, some)
+        memory = Memory()
+        for file_id, attempt, outcome, mark in rows:
+            memory.told.setdefault((file_id, attempt), set()).add(outcome)
+            if outcome in SETTLED:
+                memory.settled[file_id] = mark
+        return memory
 
     def append(self, outcomes: Iterable[Outcome], path: str) -> None:
         """Put the lines on stable storage, in the log ``path``, all or none.  Call it while the logs are held."""

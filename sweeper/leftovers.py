@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from archq.names import WireName
     from sweeper.incoming import Sighting
+    from sweeper.ledger import Memory
     from sweeper.report import Report
     from sweeper.sweep import Sweeper
 
@@ -62,15 +63,16 @@ class Leftovers:
         latest: dict[str, int] = {}
         for sighting in sightings:
             latest[sighting.wire.id] = max(sighting.wire.attempt, latest.get(sighting.wire.id, 0))
-        with self._sweeper.ledger.held():
-            useless = {one.wire: why for one, _reason, _age in resting if (why := self._useless(one, latest))}
+        self._sweeper.ledger.refresh()
+        memory = self._sweeper.ledger.recall(one.wire.id for one, _reason, _age in resting)
+        useless = {one.wire: why for one, _reason, _age in resting if (why := self._useless(one, latest, memory))}
         self._supersede({one: useless[one.wire] for one, _reason, _age in resting if one.wire in useless})
         for one, reason, age in resting:
             if one.wire not in useless and age > self._sweeper.job.sweeper.stale:
                 self._tell_of_stale(one, f"{reason} for {format_duration(age)}")
 
-    def _useless(self, sighting: Sighting, latest: dict[str, int]) -> str | None:
-        if self._sweeper.ledger.settled_as(sighting.wire.id) is not None:
+    def _useless(self, sighting: Sighting, latest: dict[str, int], memory: Memory) -> str | None:
+        if sighting.wire.id in memory.settled:
             return "its id was filed"
         if latest[sighting.wire.id] > sighting.wire.attempt and not self._sweeper.work.holds(sighting.wire):
             return "a later try has come"
@@ -98,7 +100,7 @@ class Leftovers:
         """Append a line that is not final, unless it stands there already; return whether it is new."""
         ledger = self._sweeper.ledger
         with ledger.held():
-            if ledger.is_told(wire, [outcome]):
+            if ledger.recall([wire.id]).is_told(wire, [outcome]):
                 return False
             told = plan_without_file(wire, outcome, reason, self._sweeper.job, time.time_ns()).outcome
             ledger.append([told], self._log)

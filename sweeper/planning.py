@@ -87,6 +87,7 @@ def _facts(letter: Letter, job: Job, place: Place | None) -> dict[str, str]:
         "part": control.part,
         "wire": str(letter.wire),
         **facts_of(control),
+        "path": "" if place else None,  # the decision fills it in
         "checksum": str(control.checksum),
     }
     if place and place.skew is not None:

@@ -33,9 +33,10 @@ _WORDS = {FILED: "filed", CONFLICT: "kept", SWEPT: "moved on"}
 def preview(job: Job) -> Iterator[str]:
     """Yield one sentence for each arrival, verifying it where it lies."""
     with Incoming(job.incoming) as incoming, Tree(job.archive) as archive, Ledger(job.logs, untouched=True) as ledger:
-        decisions = Decisions(ledger, lambda _root: archive)
         ledger.refresh()
-        for sighting in incoming.sightings(job.wants):
+        sightings = incoming.sightings(job.wants)
+        decisions = Decisions(ledger.recall(sighting.wire.id for sighting in sightings), lambda _root: archive)
+        for sighting in sightings:
             yield f"{sighting.wire}: {_foreseen(incoming, sighting, job, decisions)}"
 
 

@@ -71,8 +71,13 @@ def _latest(records: list[Record]) -> list[Intent]:
 
 def _remove_temporaries(claim: Claim) -> None:
     for prefix, directory in journal.read_temporaries(claim):
+        _remove_named(prefix, claim.descriptor)
         with contextlib.suppress(FileNotFoundError), durable.opened_directory(directory) as opened:
-            for name in os.listdir(opened):
-                if name.startswith(prefix):
-                    durable.remove(name, directory=opened)
+            _remove_named(prefix, opened)
     journal.forget_temporaries(claim)
+
+
+def _remove_named(prefix: str, directory: int) -> None:
+    for name in os.listdir(directory):
+        if name.startswith(prefix):
+            durable.remove(name, directory=directory)

@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 
     from archq.names import WireName
     from sweeper.claim import Claim
-    from sweeper.ledger import Ledger
+    from sweeper.ledger import Ledger, Memory
     from sweeper.placement import Parts
     from sweeper.tree import Tree
 
     Trees = Callable[[str], Tree]
 
 _SYNC_AT_ONCE = 8  # from so many directories on, one syncfs is cheaper than a sync of each
-_LATE = ("with", "reason", "skew", "arrived")
-_DECIDED = ("path", "with", "reason")  # the facts that a decision adds
+_DECIDED = ("with", "reason")  # the facts that a decision adds; it fills in the path
 
 
 class OtherContentError(TemporaryError):
@@ -45,7 +44,7 @@ class NotNowError(TemporaryError):
 class Decisions:
     """What the logs, the archive and this batch know already; turns what is wished into what will be."""
 
-    ledger: Ledger
+    memory: Memory
     trees: Trees
     _ids: dict[str, str] = field(default_factory=dict)  # id: mark, of this batch
     _names: dict[tuple[str, Parts, str], str] = field(default_factory=dict)  # target: checksum, of this batch
@@ -72,7 +71,7 @@ class Decisions:
             self._ids[intent.wire.id] = mark_of(checksum)
 
     def _is_settled(self, wish: Intent) -> bool:
-        mark = self._ids.get(wish.wire.id) or self.ledger.settled_as(wish.wire.id)
+        mark = self._ids.get(wish.wire.id) or self.memory.settled.get(wish.wire.id)
         if mark is not None and mark != mark_of(wish.outcome.facts["checksum"]):
             raise OtherContentError(f"the id {wish.wire.id} was filed before with another content")
         return mark is not None
@@ -133,9 +132,9 @@ def settle(
     has settled meanwhile, without a second line.  All else is still in the claim.  ``replays`` are arrivals whose names
     were in the log before they came, so that a line for them tells nothing about this one.
     """
-    decisions = Decisions(ledger, trees)
     with ledger.held():
-        told = {wish.wire for wish in wishes if wish.wire not in replays and ledger.is_told(wish.wire)}
+        decisions = Decisions(ledger.recall(wish.wire.id for wish in wishes), trees)
+        told = {wish.wire for wish in wishes if wish.wire not in replays and decisions.memory.is_told(wish.wire)}
         fresh = [wish for wish in wishes if wish.wire not in told and _is_prepared(wish, claim, trees)]
         intents = _carry_out(
             claim, ledger, decisions, [done for wish in fresh if (done := _final(decisions, wish))], log
@@ -149,9 +148,9 @@ def settle_again(claim: Claim, ledger: Ledger, trees: Trees, recorded: Sequence[
 
     A source that is gone has been published.  What is not published is decided afresh: others went on meanwhile.
     """
-    decisions = Decisions(ledger, trees)
     with ledger.held():
-        told = {intent.wire for intent in recorded if ledger.is_told(intent.wire)}
+        decisions = Decisions(ledger.recall(intent.wire.id for intent in recorded), trees)
+        told = {intent.wire for intent in recorded if decisions.memory.is_told(intent.wire)}
         intents = []
         for intent in recorded:
             if intent.wire not in told:
@@ -245,23 +244,26 @@ def _as_wished(intent: Intent) -> Intent:
     outcome = FILED if intent.outcome.outcome == CONFLICT else intent.outcome.outcome
     if outcome == REJECTED:
         return intent
-    facts = {key: value for key, value in intent.outcome.facts.items() if key not in _DECIDED}
+    facts = {key: "" if key == "path" else value for key, value in intent.outcome.facts.items() if key not in _DECIDED}
     moves = intent.moves
     if outcome == FILED:
         moves = tuple(replace(move, target=intent.name) for move in moves)
     return replace(intent, outcome=replace(intent.outcome, outcome=outcome, facts=facts), moves=moves)
 
 
-def _ended(wish: Intent, outcome: str, moves: tuple[Move, ...], **facts: str) -> Intent:
-    told = Outcome(time=wish.outcome.time, outcome=outcome, facts=_ordered({**wish.outcome.facts, **facts}))
-    return replace(wish, outcome=told, moves=moves)
-
-
-def _ordered(facts: dict[str, str]) -> dict[str, str]:
-    """Put ``path`` before ``checksum``, where readers of the log look for it."""
-    checksum = facts.pop("checksum", None)
-    late: dict[str, str] = {key: facts.pop(key) for key in _LATE if key in facts}
-    return {**facts, **({"checksum": checksum} if checksum else {}), **late}
+def _ended(wish: Intent, outcome: str, moves: tuple[Move, ...], **decided: str) -> Intent:
+    """Return ``wish`` with its end; ``path`` keeps the place that the plan gave it among the facts."""
+    facts = {**wish.outcome.facts, **decided}
+    if "path" not in decided:
+        facts.pop("path", None)
+    return Intent(
+        wire=wish.wire,
+        outcome=Outcome(time=wish.outcome.time, outcome=outcome, facts=facts),
+        root=wish.root,
+        directory=wish.directory,
+        name=wish.name,
+        moves=moves,
+    )
 
 
 def _path(wish: Intent, name: str) -> str:

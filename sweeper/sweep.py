@@ -194,8 +194,9 @@ class _Round:
         """Return what should become of each arrival, and which of them came under a name that was logged before."""
         ledger = self.sweeper.ledger
         ledger.refresh()
-        decisions = Decisions(ledger, self.sweeper.tree)
-        replays = {wire for wire, _found in mine if wire not in self.returned and ledger.is_told(wire)}
+        memory = ledger.recall(wire.id for wire, _found in mine)
+        decisions = Decisions(memory, self.sweeper.tree)
+        replays = {wire for wire, _found in mine if wire not in self.returned and memory.is_told(wire)}
         forecasts: list[Forecast] = []
         for wire, found in mine:
             if isinstance(found, Refusal):

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ class Site:
     """An incoming directory, an archive and a configuration, below one temporary directory."""
 
     root: Path
+    uploader: int | None = None  # whose the arrivals are; None: ours, so that they need not be copied
 
     @property
     def incoming(self) -> Path:
@@ -87,6 +88,10 @@ class Site:
         if content is not None:
             (directory / str(wire)).write_bytes(content)
         (directory / str(wire.control)).write_bytes(format_control(control) if text is None else text)
+        if self.uploader is not None:
+            for name in (wire, wire.control):
+                with suppress(FileNotFoundError):
+                    os.chown(directory / str(name), self.uploader, -1)
 
     def sweep(self, *words: str) -> Result:
         """Run the sweeper in this process, as a user would, with ``-f`` and ``-d`` for this site."""
@@ -131,8 +136,8 @@ class Site:
         return contents(own) if own.is_dir() else {}
 
 
-def new_site(root: Path, configuration: str = "") -> Site:
-    site = Site(root)
+def new_site(root: Path, configuration: str = "", *, uploader: int | None = None) -> Site:
+    site = Site(root, uploader)
     site.incoming.mkdir()
     site.archive.mkdir()
     site.configuration.write_text(configuration)

@@ -34,7 +34,7 @@ def ground() -> Iterator[Path]:
 @pytest.fixture
 def site(ground: Path) -> Site:
     site = new_site(ground)
-    os.chown(site.archive, FIRST_SWEEPER, FIRST_SWEEPER) if os.geteuid() == 0 else None
+    give(site.archive, FIRST_SWEEPER, FIRST_SWEEPER, 0o755)
     return site
 
 

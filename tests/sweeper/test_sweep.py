@@ -324,6 +324,7 @@ def test_a_full_disk_leaves_the_arrivals_and_the_next_run_goes_on(site: Site, mo
     site.arrive(b"c" * 5000, name="large.fits")
     before = site.arrivals()
     monkeypatch.setattr("sweeper.tree.Tree.free", lambda _tree: 100)
+    monkeypatch.setattr("sweeper.filing.Filer._is_near", lambda *_: False)  # on another disk
     result = site.sweep("-i", "minicam")
     assert result.status == 74
     assert "sweeper: archive disk full: " in result.errors
