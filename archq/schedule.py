@@ -23,6 +23,9 @@ LARGE = 100_000_000  # bytes: files from here on leave one connection to the sma
 AGEING = 3600.0  # seconds of waiting that count as one step of priority, so that nothing waits for ever
 
 
+Key = tuple["RequestId", int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A file that could be sent.  Instants are nanoseconds since 1970."""
@@ -41,12 +44,16 @@ class Candidate:
         return max(self.next_try, self.not_before)
 
     @property
+    def key(self) -> Key:
+        """What tells this file from all others of the queue."""
+        return self.request, self.part
+
+    @property
     def rank(self) -> tuple[float, RequestId, int]:
         """What comes first sorts first: by priority and age (an order that lasts, as all age alike), then by number."""
         return self.queued / SECOND / AGEING - self.priority, self.request, self.part
 
 
-Key = tuple["RequestId", int]
 Heap = list[tuple[tuple[float, "RequestId", int], int, Candidate]]
 
 
@@ -65,7 +72,7 @@ class Agenda:
 
     def add(self, candidate: Candidate) -> None:
         """Add a file, or replace what is known of it."""
-        self._live[candidate.request, candidate.part] = candidate
+        self._live[candidate.key] = candidate
         heapq.heappush(self._later, (candidate.due, next(self._count), candidate))
 
     def discard(self, request: RequestId) -> None:
@@ -81,7 +88,7 @@ class Agenda:
         if first is None:
             return None
         candidate = heapq.heappop(first)[2]
-        del self._live[candidate.request, candidate.part]
+        del self._live[candidate.key]
         return candidate
 
     def next_due(self, now: int) -> int | None:
@@ -109,7 +116,7 @@ class Agenda:
         return heap
 
     def _is_live(self, candidate: Candidate) -> bool:
-        return self._live.get((candidate.request, candidate.part)) is candidate
+        return self._live.get(candidate.key) is candidate
 
 
 def file_wait(failures: int, chance: float) -> float:

@@ -6,26 +6,29 @@ instant and the next one goes on.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
-from archq.errors import ArchqError, ExitStatus
+from archq.errors import DISK_FULL, ArchqError, ExitStatus, from_os_error
 from archq.filestate import FileState, Phase
+from archq.housekeeping import make_room
 from archq.instants import SECOND
 from archq.mail import mail_sent
 from archq.quantities import format_size
+from archq.queuehealth import QueueHealth
 from archq.queuestate import QueuePhase, QueueState
-from archq.schedule import BLOCKED_WAIT, FILE_LONGEST_WAIT, LARGE, Agenda, Candidate, file_wait, queue_wait
+from archq.schedule import BLOCKED_WAIT, FILE_LONGEST_WAIT, LARGE, Agenda, Candidate, file_wait
 from archq.spool import QUEUED, SENT
 from archq.throttle import Throttle
 from archq.transports.base import Scope
 from archq.worker import Failure, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from archq.config import QueueSettings
     from archq.spool import RequestId, Spool, SpooledFile, Ticket
@@ -37,6 +40,7 @@ STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is tol
 IDLE_GRACE = 2.0  # seconds in which a worker can tell itself what does not answer, and better than we can
 BEAT_EVERY = 5.0  # seconds
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
+ROOM_FOR_RECORDS = 1 << 20  # bytes
 RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
 
 
@@ -62,7 +66,9 @@ class Shipper:
         self._known: dict[RequestId, set[int]] = {}  # the parts of each request that are not sent yet
         self._idle: list[tuple[float, Worker]] = []
         self._running: dict[Worker, Running] = {}
-        self._queue = replace(spool.queue_state(settings.name), next_try=0)
+        self._health = QueueHealth(
+            settings.name, spool.queue_state(settings.name), record=self._record_queue, complain=complain
+        )
         self._once = False
         self._held: str | None = None
         self._failed = 0
@@ -71,7 +77,7 @@ class Shipper:
     def ship_once(self) -> ExitStatus:
         """Try every queued file once; return done, some failed, or why the destination does not work."""
         self._once = True
-        self._queue = replace(self._queue, phase=QueuePhase.WORKING)
+        self._health.assume_working()
         self._scan()
         try:
             while self._running or self._goes_on():
@@ -82,8 +88,7 @@ class Shipper:
         return self._status()
 
     def _goes_on(self) -> bool:
-        works = self._queue.phase is QueuePhase.WORKING and self._held is None
-        return bool(len(self._agenda)) and works and not self._stopping
+        return bool(len(self._agenda)) and self._health.works and self._held is None and not self._stopping
 
     def follow(self, wakeup: Wakeup, *, beat: Callable[[], QueueSettings], until_idle: float | None = None) -> None:
         """Ship until :meth:`stop` is called: what is queued, and what comes.
@@ -118,7 +123,7 @@ class Shipper:
         for _since, worker in self._idle:
             worker.retire()
         self._idle = []
-        self._queue = replace(self._queue, next_try=0)
+        self._health.give_another_chance()
 
     def stop(self) -> None:
         """Start nothing more; what is on its way gets a few seconds to end."""
@@ -139,7 +144,7 @@ class Shipper:
         """Take up what somebody has submitted or changed."""
         self._held = self._spool.queue_hold(self._settings.name)
         if not all(call.is_new for call in called) or not called:
-            self._queue = replace(self._queue, next_try=0)  # somebody has mended something and wants to see it work
+            self._health.give_another_chance()  # somebody has mended something and wants to see it work
         for call in called:
             if call.is_new and call.request in self._known:
                 continue
@@ -159,7 +164,7 @@ class Shipper:
         except FileNotFoundError:
             return  # moved on, or cancelled
         except ArchqError as error:
-            self._complain(f"{request}: its records in the spool are damaged ({error}): archq fsck tells more")
+            self._complain_of_damage(request, error)
             return
         in_flight = {
             running.candidate.part for running in self._running.values() if running.candidate.request == request
@@ -175,6 +180,10 @@ class Shipper:
         if not self._once or candidate.not_before <= time.time_ns():
             self._agenda.add(candidate)
 
+    def _complain_of_damage(self, request: RequestId, error: ArchqError) -> None:
+        self._complain(f"{request}: its records in the spool are damaged ({error}): archq fsck tells more")
+        self._forget(request)
+
     def _forget(self, request: RequestId) -> None:
         self._known.pop(request, None)
         self._agenda.discard(request)
@@ -187,6 +196,8 @@ class Shipper:
                 self._start(candidate)
             except FileNotFoundError:
                 self._forget(candidate.request)
+            except ArchqError as error:
+                self._complain_of_damage(candidate.request, error)
 
     def _now(self) -> int:
         """Return the time to judge by what is due; a run from cron tries what failed before, and does not wait."""
@@ -195,10 +206,8 @@ class Shipper:
     def _may_start(self) -> bool:
         if self._stopping or self._held is not None or len(self._running) >= self._settings.connections:
             return False
-        if self._queue.phase is QueuePhase.WORKING:
-            return True
         # One prober: the rest of the queue waits until it has found the destination working.
-        return not self._running and self._queue.next_try <= time.time_ns()
+        return self._health.works or (not self._running and self._health.state.next_try <= time.time_ns())
 
     def _small_only(self) -> bool:
         """Keep one of several connections for small files."""
@@ -219,8 +228,8 @@ class Shipper:
         if self._running:
             return 0.2 if self._stopping else 1.0
         due = self._agenda.next_due(time.time_ns())
-        if self._queue.phase is not QueuePhase.WORKING and due is not None:
-            due = max(due, self._queue.next_try)
+        if not self._health.works and due is not None:
+            due = max(due, self._health.state.next_try)
         waits = [RETIRE_AFTER if self._idle else RESCAN_EVERY, RESCAN_EVERY]
         if due is not None:
             waits.append((due - time.time_ns()) / SECOND)
@@ -269,20 +278,25 @@ class Shipper:
     def _settle(self, candidate: Candidate, failure: Failure | None, rate: float = 0.0, maxftp: float = 0.0) -> None:
         try:
             file = self._spool.file(QUEUED, candidate.request, candidate.part)
-        except (FileNotFoundError, ArchqError):
+        except FileNotFoundError:
             self._forget(candidate.request)  # cancelled while it was on its way
+            return
+        except ArchqError as error:
+            self._complain_of_damage(candidate.request, error)
             return
         if failure is None:
             self._sent(file)
-        elif failure.scope is Scope.QUEUE:
-            self._agenda.add(candidate)  # not its fault: it is the next one to try
-            self._queue_failed(failure)
+        elif failure.scope is Scope.QUEUE and not self._health.is_culprit(candidate.key):
+            self._health.failed(candidate.key, failure)
+            # The next probe takes another file if there is one: it may be the fault of this one.
+            self._agenda.add(replace(candidate, next_try=self._health.state.next_try + SECOND))
         else:
             self._file_failed(file, failure, rate, maxftp)
 
     def _sent(self, file: SpooledFile) -> None:
         self._tell("sent", file, {"tries": str(file.state.tries), "seconds": f"{file.state.seconds:.3f}"})
-        self._queue_works()
+        if self._health.worked((file.request, file.part)):
+            self._agenda.make_all_due()
         self._known.get(file.request, set()).discard(file.part)
         self._finish_if_sent(file.request)
 
@@ -305,34 +319,30 @@ class Shipper:
     def _file_failed(self, file: SpooledFile, failure: Failure, rate: float, maxftp: float) -> None:
         self._failed += 1
         state = after_failure(file, failure, time.time_ns(), random.random(), rate=rate, maxftp=maxftp)  # noqa: S311
-        file = self._spool.record(file, state)
+        file = replace(file, state=state)
+        with self._complaining_of_spool():
+            self._spool.record(file, state)
         event = "held" if state.held else "failed"
         self._tell(event, file, {"reason": state.reason})
         self._complain(f"{file.request} ({file.control.name}): {event}: {state.reason}")
         if not state.held and not self._once:
             self._agenda.add(_candidate(file, self._spool.ticket(QUEUED, file.request)))
 
-    def _queue_failed(self, failure: Failure) -> None:
-        phase = QueuePhase.BLOCKED if failure.permanent else QueuePhase.WAITING
-        now, before = time.time_ns(), self._queue
-        failures = before.failures + 1
-        pause = queue_wait(failures, permanent=failure.permanent, chance=random.random())  # noqa: S311
-        self._queue = QueueState(
-            phase=phase,
-            failures=failures,
-            since=before.since or now,
-            next_try=now + round(pause * SECOND),
-            reason=failure.message,
-        )
-        self._spool.record_queue(self._settings.name, self._queue)
-        if (before.phase, before.reason) != (phase, failure.message):
-            self._complain(f"queue {self._settings.name} is {phase}: {failure.message}")
+    def _record_queue(self, state: QueueState) -> None:
+        with self._complaining_of_spool():
+            self._spool.record_queue(self._settings.name, state)
 
-    def _queue_works(self) -> None:
-        if self._queue != QueueState():
-            self._queue = QueueState()
-            self._agenda.make_all_due()
-            self._spool.record_queue(self._settings.name, self._queue)
+    @contextlib.contextmanager
+    def _complaining_of_spool(self) -> Iterator[None]:
+        """Go on shipping where the spool cannot take another record: only shipping can empty it."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise  # what was to be changed is gone: cancelled, most likely
+        except OSError as error:
+            self._complain(str(from_os_error(error, f"write to the spool {self._spool.root}")))
+            if error.errno in DISK_FULL:
+                make_room(self._spool, ROOM_FOR_RECORDS, time.time(), self._complain)
 
     def _tell(self, event: str, file: SpooledFile, facts: dict[str, str]) -> None:
         wire = f"{file.control.instrument}.{file.control.id}.{file.state.attempt}"
@@ -342,11 +352,12 @@ class Shipper:
             "name": file.control.name,
             "wire": wire,
         }
-        self._spool.tell(event, common | facts)
+        with self._complaining_of_spool():
+            self._spool.tell(event, common | facts)
 
     def _status(self) -> ExitStatus:
         by_phase = {QueuePhase.BLOCKED: ExitStatus.REFUSED, QueuePhase.WAITING: ExitStatus.TEMPORARY}
-        return by_phase.get(self._queue.phase, ExitStatus.SOME_FAILED if self._failed else ExitStatus.DONE)
+        return by_phase.get(self._health.state.phase, ExitStatus.SOME_FAILED if self._failed else ExitStatus.DONE)
 
     # Workers without work.
 

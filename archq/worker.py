@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from archq.accounts import connect
 from archq.delivery import Pace, deliver
-from archq.errors import ArchqError
+from archq.errors import ArchqError, from_os_error
 from archq.spool import QUEUED, RequestId, Spool
 from archq.transports.base import PermanentTransferError, Scope, TransferError
 
@@ -140,8 +140,12 @@ class _Child:
             self._close()  # a session that failed may be out of step
             permanent = isinstance(error, PermanentTransferError)
             return Failure(message=self._naming_limit(error), scope=error.scope, permanent=permanent)
-        except (ArchqError, OSError) as error:
+        except ArchqError as error:
             return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=True)
+        except OSError as error:
+            # Of this machine's own: a full disk, too many open files.  All files would meet it.
+            why = from_os_error(error, f"use the spool {self._spool.root}")
+            return Failure(message=str(why), scope=Scope.QUEUE, permanent=False)
         return None
 
     def _naming_limit(self, error: TransferError) -> str:
