@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import paramiko
 import pytest
 
 from archq.accounts import connect, destination_of, read_secret, with_secret
@@ -479,6 +481,36 @@ def test_a_pinned_key_is_known_and_the_file_stays_what_it_was(sshd_full: Running
     assert (tmp_path / "known").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "known").stat().st_ino == inode
     puts_a_file(connect(settings), sshd_full)
+
+
+@contextmanager
+def with_two_host_keys(rsa: Path, ed25519: Path) -> Iterator[int]:
+    """An SSH server that nobody may log in to, and that presents the kind of host key that it is asked for."""
+    with socket.create_server((HOST, 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.closing(paramiko.Transport(listener.accept()[0])) as session:
+                session.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(ed25519)))
+                session.add_server_key(paramiko.RSAKey.from_private_key_file(str(rsa)))
+                session.start_server(server=paramiko.ServerInterface())
+                session.join(20)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+def test_a_host_with_several_keys_is_asked_for_the_kind_that_is_known(tmp_path: Path) -> None:
+    for kind in ("rsa", "ed25519"):
+        ssh_keygen("-t", kind, "-N", "", "-f", tmp_path / kind)
+    for kind in ("rsa", "ed25519"):
+        with with_two_host_keys(tmp_path / "rsa", tmp_path / "ed25519") as port:
+            (tmp_path / "known").write_text(f"[{HOST}]:{port} {(tmp_path / f'{kind}.pub').read_text()}")
+            url = f"sftp://tdcin@{HOST}:{port}/incoming"
+            said = {"key": str(tmp_path / "rsa"), "known_hosts": str(tmp_path / "known")}
+            error = refusal(QueueSettings(name="archive", url=url, **said))
+        assert "cannot log in as tdcin: the server does not take the key" in str(error), kind
 
 
 def test_what_goes_wrong_inside_the_library_is_not_printed(sshd_full: RunningServer, tmp_path: Path) -> None:
