@@ -11,6 +11,7 @@ import errno
 import fcntl
 import functools
 import os
+import re
 import signal
 import stat
 import time
@@ -38,6 +39,7 @@ _CANNOT_CLONE = frozenset(
     {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ETXTBSY}
 )
 
+_SYNCFS_TELLS = (5, 8)  # the first Linux whose syncfs(2) reports that a write has failed
 _RENAME_NOREPLACE = 1  # renameat2(2)
 # What a filesystem answers that does not know a way: NFS and FUSE refuse the flag, VFAT has no links.
 _NO_SUCH_WAY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
@@ -118,12 +120,15 @@ def sync_directory(path: Name) -> None:
         os.close(descriptor)
 
 
-def write_new(name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None) -> None:
-    """Make the new file ``name``; its content, not yet its name, is on stable storage."""
+def write_new(
+    name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None, synced: bool = True
+) -> None:
+    """Make the new file ``name``; its content, not yet its name, is on stable storage unless not ``synced``."""
     descriptor = create(name, mode, directory=directory)
     try:
         write_all(descriptor, content)
-        sync(descriptor)
+        if synced:
+            sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -294,7 +299,10 @@ def without_writers(descriptor: int) -> Iterator[Callable[[], bool]]:
 
 
 def can_sync_filesystem() -> bool:
-    """Say whether :func:`sync_filesystem` works here; else every file has to be synced by itself."""
+    """Say whether :func:`sync_filesystem` works here and tells errors; else every file has to be synced by itself."""
+    release = re.match(r"([0-9]+)[.]([0-9]+)", os.uname().release)
+    if not release or (int(release[1]), int(release[2])) < _SYNCFS_TELLS:
+        return False
     try:
         return hasattr(_system_library(), "syncfs")
     except OSError:
@@ -304,7 +312,7 @@ def can_sync_filesystem() -> bool:
 def sync_filesystem(descriptor: int) -> None:
     """Return when all of the filesystem that holds ``descriptor`` is on stable storage: many files for one wait.
 
-    Errors of writes since the descriptor was opened are raised (Linux 5.8 and later), so open it before them.
+    Errors of writes since the descriptor was opened are raised, so open it before them.
     """
     if _system_library().syncfs(descriptor):
         raise _system_error()

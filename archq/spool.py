@@ -56,6 +56,8 @@ STATES = (QUEUED, SENT, CANCELLED)
 
 DEAD_WRITER_AGE = 3600.0  # seconds: a writer between mkdir and its lock looks dead, but not for an hour
 
+SYNCED_TOGETHER = 32  # files of a request from which on one wait for the whole disk is shorter than one for each
+
 _REQUEST_ID = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})-([1-9][0-9]{0,17})", re.ASCII)
 
 
@@ -187,15 +189,16 @@ class Spool:
         return max((request.number for state in STATES for request in self.requests(state)), default=0)
 
     @contextlib.contextmanager
-    def draft(self) -> Iterator[Draft]:
-        """Hold a place to build a request in; whatever is left in it at the end is removed."""
+    def draft(self, *, files: int = 1) -> Iterator[Draft]:
+        """Hold a place to build a request of so many ``files`` in; whatever is left in it at the end is removed."""
+        together = files >= SYNCED_TOGETHER and durable.can_sync_filesystem()
         path = self.place(BUILDING, new_id())
         os.mkdir(path, self.directory_mode)
         os.chmod(path, self.directory_mode)
         try:
             with durable.opened_directory(path) as directory:
                 durable.lock(directory)
-                yield Draft(spool=self, path=path, directory=directory)
+                yield Draft(spool=self, path=path, directory=directory, together=together)
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -343,14 +346,21 @@ class Draft:
     spool: Spool
     path: str
     directory: int
+    together: bool  # whether its files go to stable storage in one step, at the commit
 
     def create(self, name: str) -> int:
         """Return a descriptor of the new file ``name`` in the draft."""
         return durable.create(name, self.spool.file_mode, directory=self.directory)
 
     def write(self, name: str, content: bytes) -> None:
-        """Make the file ``name`` of the draft, its content on stable storage."""
-        durable.write_new(name, content, self.spool.file_mode, directory=self.directory)
+        """Make the file ``name`` of the draft."""
+        mode, synced = self.spool.file_mode, not self.together
+        durable.write_new(name, content, mode, directory=self.directory, synced=synced)
+
+    def sync(self, descriptor: int) -> None:
+        """See to it that an open file of the draft is on stable storage before the request is queued."""
+        if not self.together:
+            durable.sync(descriptor)
 
     def link(self, source: str, name: str, opened: os.stat_result) -> bool:
         """Give ``source`` the second name ``name`` in the draft; return False where that cannot be done.
@@ -372,7 +382,10 @@ class Draft:
 
         Raise UnknownOutcomeError when the request is queued but perhaps not durably so.
         """
-        durable.sync(self.directory)
+        if self.together:
+            durable.sync_filesystem(self.directory)
+        else:
+            durable.sync(self.directory)
         durable.move_new(self.path, self.spool.place(QUEUED, str(request)))  # from here on it is queued
         try:
             durable.sync_directory(self.spool.place(QUEUED))

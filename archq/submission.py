@@ -115,7 +115,7 @@ def _size(source: str) -> int:
 
 def _accept(spool: Spool, settings: QueueSettings, sources: list[str], wishes: Wishes) -> Request:
     try:
-        with spool.draft() as draft:
+        with spool.draft(files=len(sources)) as draft:
             return _Submission(draft, settings, sources, wishes).accept()
     except OSError as error:
         kind = TemporaryError if error.errno in DISK_FULL else type(from_os_error(error, ""))
@@ -223,7 +223,7 @@ class _Submission:
             size, checksum = self.copied(part, descriptor, mtime)
         else:
             size, checksum = sum_file(descriptor, self.settings.checksum)
-            durable.sync(descriptor)
+            self.draft.sync(descriptor)
         if not regular:
             return size, checksum, mtime
         after = os.fstat(descriptor)
@@ -239,7 +239,7 @@ class _Submission:
         try:
             size, checksum = copy_and_sum(descriptor, target, self.settings.checksum)
             os.utime(target, ns=(mtime, mtime))
-            durable.sync(target)
+            self.draft.sync(target)
         finally:
             os.close(target)
         return size, checksum

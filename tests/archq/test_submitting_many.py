@@ -1,0 +1,69 @@
+"""Many files in one request: one wait for the disk instead of one for each file, and the same promise."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from archq import durable
+from archq.errors import InputOutputError
+from archq.spool import QUEUED, SYNCED_TOGETHER
+from tests.archq.instrument import Instrument
+from tests.requirements import require
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = [f"img{number:04d}.fits" for number in range(SYNCED_TOGETHER)]
+
+
+@pytest.fixture
+def instrument(tmp_path: Path) -> Instrument:
+    require(durable.can_sync_filesystem(), "this system cannot sync a filesystem and tell errors")
+    return Instrument.at(tmp_path)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
+    """Let the functions ``names`` of durable do their work, and note which were called."""
+    called: list[str] = []
+
+    def noting(name: str) -> Any:
+        original = getattr(durable, name)
+        return lambda *words, **more: (called.append(name), original(*words, **more))[1]
+
+    for name in names:
+        monkeypatch.setattr(durable, name, noting(name))
+    return called
+
+
+def test_all_of_it_is_on_the_disk_before_it_is_queued(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = watched(monkeypatch, "write_new", "sync_filesystem", "move_new", "sync_directory")
+    request = instrument.submit(*NAMES)
+    commit = called.index("sync_filesystem")
+    assert called[commit : commit + 3] == ["sync_filesystem", "move_new", "sync_directory"]
+    assert len(instrument.spool.files(QUEUED, request)) == len(NAMES)
+
+
+def test_a_disk_that_cannot_keep_it_leaves_nothing(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(durable, "sync_filesystem", fail)
+    with pytest.raises(InputOutputError, match=r"Input/output error; nothing was queued"):
+        instrument.submit(*NAMES)
+    assert instrument.spool.requests(QUEUED) == []
+    assert os.listdir(instrument.spool.place("building")) == []
+
+
+@pytest.mark.parametrize(
+    ("release", "tells"), [("5.7.19", False), ("5.8.0-rc1", True), ("6.18.44-cloud", True), ("unknown", False)]
+)
+def test_an_old_kernel_that_keeps_errors_to_itself_is_not_relied_on(
+    monkeypatch: pytest.MonkeyPatch, release: str, tells: bool
+) -> None:
+    system = os.uname_result(("Linux", "host", release, "#1", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: system)
+    assert durable.can_sync_filesystem() is tells
