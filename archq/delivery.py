@@ -7,6 +7,7 @@ there can be neither looked at nor removed.  Every try is complete in itself, an
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import time
@@ -18,7 +19,7 @@ from archq.control import format_control
 from archq.errors import InputOutputError, from_os_error
 from archq.filestate import FileState, Phase
 from archq.names import WireName
-from archq.transports.base import NotPermittedTransferError, TemporaryTransferError
+from archq.transports.base import NotPermittedTransferError, TemporaryTransferError, TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from archq.transports.base import Transport
 
     Record = Callable[[FileState], object]
+
+# To how many nanoseconds filesystems keep times: ext4, NTFS, NFS, an old ext3, FAT.
+_TIME_GRAINS = (1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 
 
 class Pace:
@@ -54,7 +58,7 @@ class PacedReader(io.RawIOBase):
         except OSError as error:
             raise InputOutputError(str(from_os_error(error, f"read the spooled copy {path}"))) from error
         status = os.fstat(self._descriptor)
-        if (status.st_size, status.st_mtime_ns) != (control.size, control.mtime):
+        if status.st_size != control.size or not _is_kept(control.mtime, status.st_mtime_ns):
             self.close()
             raise InputOutputError(
                 f"{path} is no longer what was submitted: it has {status.st_size} bytes instead of {control.size}, "
@@ -79,6 +83,11 @@ class PacedReader(io.RawIOBase):
         if not self.closed:
             os.close(self._descriptor)
         super().close()
+
+
+def _is_kept(mtime: int, there: int) -> bool:
+    """Tell whether ``there`` is ``mtime`` as some filesystem keeps it; both are in nanoseconds since 1970."""
+    return any(there == mtime // grain * grain for grain in _TIME_GRAINS)
 
 
 def deliver(
@@ -125,17 +134,26 @@ class _Delivery:
         self.verify(name, self.control.size)
         self.state = replace(self.state, seconds=time.monotonic() - begun)
 
-    def verify(self, name: str, size: int) -> None:
-        """Compare sizes: a server's "complete" proves nothing."""
+    def verify(self, name: str, size: int, *, taken_with: str = "") -> None:
+        """Compare sizes: a server's "complete" proves nothing.
+
+        ``taken_with`` names the file that goes as well if a sweeper was faster than our question.
+        """
         try:
             there = self.transport.size(name)
+            if there == size or (there is None and taken_with and self.transport.size(taken_with) is None):
+                return
         except NotPermittedTransferError:
             return
-        if there != size:
-            has = "nothing" if there is None else f"{there} bytes"
-            raise TemporaryTransferError(
-                f"{self.transport.label}: has {has} under {name} after it said that all {size} bytes had arrived"
-            )
+        has = "nothing" if there is None else f"{there} bytes"
+        raise TemporaryTransferError(
+            f"{self.transport.label}: has {has} under {name} after it said that all {size} bytes had arrived"
+        )
+
+    def require_queued(self) -> None:
+        """Make sure that the request was not cancelled meanwhile: from now on the arrival would be complete."""
+        if not os.path.lexists(self.data_path):
+            raise InputOutputError(f"{self.data_path} is gone: its request is no longer queued")
 
     def control_text(self) -> bytes:
         """Return the control file with what is known only now."""
@@ -144,10 +162,11 @@ class _Delivery:
         )
         return format_control(sent)
 
-    def put_control(self, name: str) -> None:
+    def put_control(self, name: str, *, taken_with: str = "") -> None:
+        self.require_queued()
         text = self.control_text()
         self.transport.put(io.BytesIO(text), name)
-        self.verify(name, len(text))
+        self.verify(name, len(text), taken_with=taken_with)
 
     def done(self) -> FileState:
         self.record(phase=Phase.SENT, sent=time.time_ns(), failures=0, reason="", next_try=0)
@@ -158,38 +177,61 @@ class _Renamed(_Delivery):
     """Temporary names, then renames."""
 
     def deliver(self) -> FileState:
+        if self.state.phase is Phase.UPLOADED:
+            self.clear_control()
         if self.state.phase is not Phase.UPLOADED:
             self.send_data()
         self.send_control()
         return self.done()
 
     def send_data(self) -> None:
-        part, final = self.wire.data.part, str(self.wire.data)
-        there = self.transport.size(part) if self.state.tries else None
-        if self.state.phase is Phase.BEGUN and there is None:
-            # The renames, or their replies, were lost: what was renamed may have been swept up already.
-            self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
-            part, final = self.wire.data.part, str(self.wire.data)
+        offset = self.offset() if self.state.tries else 0
         self.begin(Phase.BEGUN)
         try:
-            self.upload(part, self.resumable(part, there))
+            self.upload(self.wire.data.part, offset)
+        except NotPermittedTransferError:
+            if not offset:
+                self.record(phase=Phase.WAITING)
+                raise
+            self.start_again()  # this server resumes nothing
+            self.send_data()
+            return
         except Exception:
             self.record(phase=Phase.WAITING)  # the renames were not begun: the same try goes on
             raise
-        self.transport.rename(part, final)
+        self.transport.rename(self.wire.data.part, str(self.wire.data))
 
-    def resumable(self, part: str, there: int | None) -> int:
-        """Return the offset to go on from; what is longer than the file cannot be a part of it."""
-        if there is not None and (there > self.control.size or there == 0):
-            self.transport.remove(part)
-            there = None
+    def offset(self) -> int:
+        """Return how many bytes are there to go on from; a new try begins where that cannot be told."""
+        try:
+            there = self.transport.size(self.wire.data.part)
+            if there is not None and not 0 < there <= self.control.size:
+                self.transport.remove(self.wire.data.part)  # it cannot be a part of this file
+                return 0
+        except NotPermittedTransferError:
+            return self.start_again()
+        if there is None and self.state.phase is Phase.BEGUN:
+            # The renames, or their replies, were lost: what was renamed may have been swept up already.
+            return self.start_again()
         return there or 0
+
+    def start_again(self) -> int:
+        """Begin a new try, of which nothing is there."""
+        with contextlib.suppress(TransferError):
+            self.transport.remove(self.wire.data.part)  # nobody else would
+        self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
+        return 0
+
+    def clear_control(self) -> None:
+        """Remove what an earlier try of the control file may have left."""
+        try:
+            self.transport.remove(self.wire.control.part)
+        except NotPermittedTransferError:
+            self.start_again()
 
     def send_control(self) -> None:
         part = self.wire.control.part
         try:
-            if self.state.phase is Phase.UPLOADED:
-                self.transport.remove(part)  # of an earlier try of the control file
             self.put_control(part)
         except Exception:
             self.record(phase=Phase.UPLOADED)
@@ -209,7 +251,7 @@ class _Final(_Delivery):
         try:
             self.upload(str(self.wire.data))
             # Last on purpose: a sweeper takes the control file as proof that the rest is there.
-            self.put_control(str(self.wire.control))
+            self.put_control(str(self.wire.control), taken_with=str(self.wire.data))
         except Exception:
             self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
             raise

@@ -263,11 +263,23 @@ class Spool:
 
     def record(self, file: SpooledFile, state: FileState) -> SpooledFile:
         """Make ``state`` the durable state of ``file`` and return the file with it."""
-        # The lock is the file's own: a whole request's would let its deliveries wait for each other's disk writes.
-        with durable.opened_file(file.data_path) as copy:
-            durable.lock(copy)
+        with self._locked(f"{file.path}.cf"):
             durable.write_over(f"{file.path}.state", format_record(state).encode(), self.file_mode)
         return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
+
+    @contextlib.contextmanager
+    def _locked(self, control: str) -> Iterator[None]:
+        """Keep others from recording a state of the same file.
+
+        The lock is the file's own: a whole request's would let its deliveries wait for each other's disk writes.  It is
+        the control file's, because the copy may be lost, or a link to a file that its owner has locked.
+        """
+        while True:
+            with durable.opened_file(control) as descriptor:
+                durable.lock(descriptor)
+                if os.path.samestat(os.fstat(descriptor), os.stat(control)):  # else it was replaced meanwhile
+                    yield
+                    return
 
     def move(self, request: RequestId, source: str, target: str, *, renamed: RequestId | None = None) -> None:
         """Move ``request`` from one state to another, durably; ``renamed`` is its id there if that changes.
