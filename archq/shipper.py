@@ -123,7 +123,7 @@ class Shipper:
         for _since, worker in self._idle:
             worker.retire()
         self._idle = []
-        self._health.give_another_chance()
+        self._give_another_chance()
 
     def stop(self) -> None:
         """Start nothing more; what is on its way gets a few seconds to end."""
@@ -144,13 +144,17 @@ class Shipper:
         """Take up what somebody has submitted or changed."""
         self._held = self._spool.queue_hold(self._settings.name)
         if not all(call.is_new for call in called) or not called:
-            self._health.give_another_chance()  # somebody has mended something and wants to see it work
+            self._give_another_chance()  # somebody has mended something and wants to see it work
         for call in called:
             if call.is_new and call.request in self._known:
                 continue
             self._break_off(call.request)
             self._forget(call.request)
             self._take_up(call.request)
+
+    def _give_another_chance(self) -> None:
+        self._health.give_another_chance()
+        self._agenda.make_all_due()
 
     def _break_off(self, request: RequestId) -> None:
         """End what is on its way of a request that was changed or cancelled: it began with what is no longer so."""
