@@ -18,7 +18,7 @@ from archq.submission import account_name, checked_taker, chosen_queue, ensure_s
 from archq.wakeup import wake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from archq.config import Config
     from archq.options import Options
@@ -53,8 +53,11 @@ def release(spool: Spool, request: RequestId) -> None:
 
 
 def queued_in(config: Config, spool: Spool, queue: str) -> list[RequestId]:
-    """Return the queued requests of ``queue``, oldest first; raise UsageError if there is no such queue."""
-    return spool.requests(QUEUED, chosen_queue(config, queue).name)
+    """Return the queued requests of ``queue``, oldest first; raise UsageError if there is no such queue.
+
+    A queue that the configuration has no more counts as long as requests wait in it.
+    """
+    return spool.requests(QUEUED, queue) or spool.requests(QUEUED, chosen_queue(config, queue).name)
 
 
 def hold_queue(config: Config, spool: Spool, queue: str, reason: str | None = None) -> None:
@@ -89,7 +92,7 @@ def alter(
     spool: Spool,
     request: RequestId,
     *,
-    options: Iterable[str] = (),
+    options: Sequence[str] = (),
     priority: int | None = None,
     when: str | None = None,
 ) -> None:
@@ -97,6 +100,8 @@ def alter(
 
     ``options`` are ``-o`` texts, ``priority`` is from 1 to 100, ``when`` as for ``-H``.
     """
+    if not options and priority is None and when is None:
+        raise UsageError("say what to change: options with -o, the priority with -q or the time with -H")
     request = _queued(spool, request)
     ticket, words = spool.ticket(QUEUED, request), parse_words(options)
     checked = check_options(words)

@@ -22,7 +22,8 @@ _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 _queue = click.option("-d", "queue", metavar="QUEUE", help="The queue; else LPDEST, PRINTER or the configured default.")
 _one_queue = click.option("-d", "queue", metavar="QUEUE", help="Only this queue.")
-_requests = click.argument("requests", metavar="REQUEST…", nargs=-1)
+_requests = click.argument("requests", metavar="[REQUEST]…", nargs=-1)
+_named_requests = click.argument("requests", metavar="REQUEST…", nargs=-1)
 _options = click.option(
     "-o", "options", metavar="KEY=VALUE,…", multiple=True, help="inst, maxftp, dir, … (repeatable)."
 )
@@ -47,7 +48,7 @@ def cli() -> None:
 @_queue
 @_options
 @click.option("-c", "_copy", is_flag=True, help="Copy the file; archq always does.")
-@click.option("-q", "priority", type=_priority, default=50, help="Priority, 100 first.  Default: 50.")
+@click.option("-q", "priority", metavar="1..100", type=_priority, default=50, help="Priority, 100 first; else 50.")
 @click.option("-H", "when", default="immediate", metavar="WHEN", help="hold, immediate, or HH:MM (Z: UTC) for then.")
 @click.option("-t", "title", metavar="TITLE", help="A title; the name of what comes from standard input.")
 @click.option("-m", "mail", is_flag=True, help="Send a mail when all of it is sent.")
@@ -78,7 +79,10 @@ def _wait(request: RequestId) -> int:
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
 @_requests
 def status(queue: str | None, requests: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    """Show what is queued, whether a shipper runs, and why each file waits."""
+    """Show what is queued and why it waits.
+
+    Whether a shipper runs for each queue is shown too.  REQUESTs that are named are shown in every state.
+    """
     from archq.status import report, report_json
 
     config, spool = _spool()
@@ -103,7 +107,10 @@ def queues(as_json: bool) -> None:
 @click.option("--purge", is_flag=True, help="Remove the copies at once; sent and cancelled requests too.")
 @_requests
 def cancel(queue: str | None, every: bool, purge: bool, requests: tuple[str, ...]) -> int:
-    """Take REQUESTs out of the queue; archq retry puts them back while their copies are kept."""
+    """Take REQUESTs out of the queue.
+
+    archq retry puts them back while their copies are kept.
+    """
     from archq import changes
 
     config, spool = _spool()
@@ -144,9 +151,12 @@ def release(queue: str | None, requests: tuple[str, ...]) -> int:
 
 
 @cli.command(context_settings=_CONTEXT)
-@_requests
+@_named_requests
 def retry(requests: tuple[str, ...]) -> int:
-    """Try REQUESTs now; sent or cancelled ones are sent again under the same ids."""
+    """Try REQUESTs now, or send them again.
+
+    Sent and cancelled ones are sent again under the same ids, as long as their copies are kept.
+    """
     from archq import changes
 
     config, spool = _spool()
@@ -156,9 +166,9 @@ def retry(requests: tuple[str, ...]) -> int:
 
 @cli.command(context_settings=_CONTEXT)
 @_options
-@click.option("-q", "priority", type=_priority, help="Priority, 100 first.")
+@click.option("-q", "priority", metavar="1..100", type=_priority, help="Priority, 100 first.")
 @click.option("-H", "when", metavar="WHEN", help="hold, immediate, or HH:MM (Z: UTC) for then.")
-@click.argument("requests", metavar="REQUEST…", nargs=-1)
+@_named_requests
 def alter(requests: tuple[str, ...], **wishes: Any) -> int:
     """Change options, priority or time of queued REQUESTs."""
     from archq import changes
@@ -174,9 +184,11 @@ def alter(requests: tuple[str, ...], **wishes: Any) -> int:
 def move(what: str, target: str) -> int:
     """Move one request, or all of a queue, to another queue."""
     from archq import changes
+    from archq.spool import RequestId
 
     config, spool = _spool()
-    requests = map(str, changes.queued_in(config, spool, what)) if what in config.queues else (what,)
+    whole_queue = what in config.queues or RequestId.parse(what) is None
+    requests = map(str, changes.queued_in(config, spool, what)) if whole_queue else (what,)
     return _each(requests, lambda request: _tell(f"{request} is now {changes.move(config, spool, request, target)}"))
 
 

@@ -333,8 +333,12 @@ class Shipper:
             self._agenda.add(_candidate(file, self._spool.ticket(QUEUED, file.request)))
 
     def _record_queue(self, state: QueueState) -> None:
+        queue = self._settings.name
         with self._complaining_of_spool():
-            self._spool.record_queue(self._settings.name, state)
+            before = self._spool.queue_state(queue)
+            self._spool.record_queue(queue, state)
+            if (before.phase, before.reason) != (state.phase, state.reason):
+                self._spool.tell(state.phase, {"queue": queue, "reason": state.reason})
 
     @contextlib.contextmanager
     def _complaining_of_spool(self) -> Iterator[None]:

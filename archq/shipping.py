@@ -13,12 +13,12 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from archq.config import find, load
-from archq.errors import ArchqError, ConfigurationError, ExitStatus
+from archq.errors import ArchqError, ExitStatus
 from archq.housekeeping import keep_house
 from archq.service import notify
 from archq.shipper import BEAT_EVERY, Shipper
 from archq.spool import Spool
-from archq.submission import chosen_queue
+from archq.submission import chosen_queue, configured_queues
 from archq.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ def start_on_demand(config: Config, queue: str) -> None:
 
 
 def _chosen(config: Config, queue: str | None) -> list[QueueSettings]:
-    if queue is None and not config.queues:
-        where = config.path or "any configuration file"
-        raise ConfigurationError(f"no queue is configured in {where}: add [queue.NAME] with its url")
-    return [chosen_queue(config, queue)] if queue else list(config.queues.values())
+    return [chosen_queue(config, queue)] if queue else list(configured_queues(config).values())
 
 
 def _ship_queue_once(spool: Spool, settings: QueueSettings, complain: Complain) -> ExitStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ from archq.quantities import format_duration, format_size
 from archq.queuestate import QueuePhase
 from archq.shipper import is_to_be_sent
 from archq.spool import QUEUED, SENT, STATES, RequestId, Spool
-from archq.submission import chosen_queue
+from archq.submission import chosen_queue, configured_queues
 from archq.transferlog import parse_outcome
 
 if TYPE_CHECKING:
@@ -151,10 +152,10 @@ def report(
     config: Config, spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool
 ) -> Iterator[str]:
     """Yield what `archq status` prints: how each queue is, then its requests."""
-    chosen = [chosen_queue(config, queue).name] if queue else list(config.queues)
     if not requests:
-        for name in chosen:
+        for name in _shown_queues(config, queue):
             yield _queue_line(queue_status(config, spool, name))
+        yield from (_orphaned(config, name, count) for name, count in _orphans(config, spool, queue))
     yield from lines(listed(spool, queue, requests, everything=everything))
 
 
@@ -164,10 +165,9 @@ def report_json(
     """Yield the same for programs, as one JSON document: instants are nanoseconds since 1970, sizes bytes."""
     import json
 
-    chosen = [chosen_queue(config, queue).name] if queue else list(config.queues)
     found = listed(spool, queue, requests, everything=everything)
     document = {
-        "queues": [asdict(queue_status(config, spool, name)) for name in chosen],
+        "queues": [asdict(queue_status(config, spool, name)) for name in _shown_queues(config, queue)],
         "requests": [asdict(one) for one in found],
     }
     yield from json.dumps(document, indent=2).split("\n")
@@ -184,7 +184,7 @@ def queue_report(config: Config, spool: Spool) -> Iterator[str]:
             one.requests,
             f"{one.state}{f': {one.reason}' if one.reason else ''}",
         )
-        for one in (queue_status(config, spool, name) for name in config.queues)
+        for one in (queue_status(config, spool, name) for name in configured_queues(config))
     ]
     yield from tabulate(rows, headers=("queue", "destination", "queued", "state"), tablefmt="plain").split("\n")
 
@@ -193,7 +193,7 @@ def queue_report_json(config: Config, spool: Spool) -> Iterator[str]:
     """Yield the same for programs, as one JSON document."""
     import json
 
-    found = [asdict(queue_status(config, spool, name)) for name in config.queues]
+    found = [asdict(queue_status(config, spool, name)) for name in configured_queues(config)]
     yield from json.dumps(found, indent=2).split("\n")
 
 
@@ -208,6 +208,23 @@ def queue_status(config: Config, spool: Spool, queue: str) -> QueueStatus:
         next_try=state.next_try if held is None else 0,
         shipper=shipper_runs(spool, queue),
         requests=len(spool.requests(QUEUED, queue)),
+    )
+
+
+def _shown_queues(config: Config, queue: str | None) -> list[str]:
+    return [chosen_queue(config, queue).name] if queue else list(configured_queues(config))
+
+
+def _orphans(config: Config, spool: Spool, queue: str | None) -> list[tuple[str, int]]:
+    """Return queues that requests wait in and the configuration has no more, and how many."""
+    waiting = Counter(request.queue for request in spool.requests(QUEUED, queue))
+    return [(name, count) for name, count in waiting.items() if name not in config.queues]
+
+
+def _orphaned(config: Config, queue: str, count: int) -> str:
+    return (
+        f"queue {queue}: not in {config.path}, so nobody sends its {count} {'request' if count == 1 else 'requests'}: "
+        f"archq move {queue} QUEUE, or archq cancel -a -d {queue}"
     )
 
 
@@ -231,23 +248,37 @@ def wait_until_sent(spool: Spool, request: RequestId) -> None:
 
 
 def story(spool: Spool, requests: Sequence[str]) -> Iterator[str]:
-    """Yield what the spool's log tells about ``requests``, or about all, oldest first."""
-    wanted = {str(checked_request(text)) for text in requests}
+    """Yield what the spool's log tells about ``requests``, or about all and the queues, oldest first.
+
+    Raise NoInputError for a request of which neither log nor spool knows anything.
+    """
+    asked = [checked_request(text) for text in requests]
+    wanted = {request.number for request in asked}  # by number, as a request that was moved changes its name
+    told = set()
     for name in sorted(os.listdir(spool.place("log"))):
         with open(spool.place("log", name), "rb") as file:
-            yield from (line for line in map(_told, file) if not wanted or line.split()[1] in wanted)
+            for number, line in map(_told, file):
+                if not wanted or number in wanted:
+                    told.add(number)
+                    yield line
+    for request in asked:
+        if request.number not in told:
+            spool.find(request)
 
 
-def _told(line: bytes) -> str:
+def _told(line: bytes) -> tuple[int | None, str]:
+    """Return the number of the request that a line of the log is about, None for none, and the line for people."""
     try:
         outcome = parse_outcome(line)
     except MalformedError:
-        return f"- - an unreadable line: {line!r}"
+        return None, f"- - an unreadable line: {line!r}"
     facts = dict(outcome.facts)
-    request, name, reason = facts.pop("request", "-"), facts.pop("name", ""), facts.pop("reason", "")
+    request = RequestId.parse(facts.get("request", ""))
+    subject = facts.pop("request", "") or facts.pop("queue", "-")
+    name, reason = facts.pop("name", ""), facts.pop("reason", "")
     rest = " ".join(f"{key}={value}" for key, value in facts.items() if value)
-    words = [format_instant(outcome.time, 3), request, outcome.outcome, name, rest, reason and f"({reason})"]
-    return " ".join(word for word in words if word)
+    words = [format_instant(outcome.time, 3), subject, outcome.outcome, name, rest, reason and f"({reason})"]
+    return request.number if request else None, " ".join(word for word in words if word)
 
 
 def listed(spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool) -> Iterator[RequestStatus]:

@@ -85,12 +85,23 @@ def submit(
     sources = [os.fspath(path) for path in paths]
     if not sources:
         raise UsageError("no file was named: name files, or - for standard input")
+    if sources.count(STANDARD_INPUT) > 1:
+        raise UsageError("standard input can be read once only: name - once")
     spool = Spool(config.spool)
     require_room(spool, sum(map(_size, sources)), config.reserve, warn, time.time())
     wishes = Wishes(options=checked, title=title, priority=priority, when=when, mail=mail)
     request = _accept(spool, settings, sources, wishes)
-    ensure_shipped(config, spool, request.id)
+    try:
+        _tell(spool, request)
+        ensure_shipped(config, spool, request.id)
+    except OSError as error:  # it is queued all the same, and whoever submits it again has it twice
+        warn(f"{request.id} is queued, but {from_os_error(error, 'start what sends it')}: say archq ship")
     return request
+
+
+def _tell(spool: Spool, request: Request) -> None:
+    facts = {"request": str(request.id), "by": account_name(), "files": str(request.files), "bytes": str(request.bytes)}
+    spool.tell("queued", facts)
 
 
 def ensure_shipped(config: Config, spool: Spool, request: RequestId) -> None:
@@ -122,11 +133,17 @@ def _accept(spool: Spool, settings: QueueSettings, sources: list[str], wishes: W
         raise kind(f"{from_os_error(error, f'write to the spool {spool.root}')}; nothing was queued") from error
 
 
-def chosen_queue(config: Config, name: str | None, environment: Mapping[str, str] = os.environ) -> QueueSettings:
-    """Return the queue ``name``, else that of LPDEST or PRINTER where they name one, else the default."""
+def configured_queues(config: Config, environment: Mapping[str, str] = os.environ) -> Mapping[str, QueueSettings]:
+    """Return the queues by their names; raise ConfigurationError where there is none."""
     if not config.queues:
         where = config.path or f"no configuration at {places(environment)}"
         raise ConfigurationError(f"no queue is configured ({where}): add [queue.NAME] with its url")
+    return config.queues
+
+
+def chosen_queue(config: Config, name: str | None, environment: Mapping[str, str] = os.environ) -> QueueSettings:
+    """Return the queue ``name``, else that of LPDEST or PRINTER where they name one, else the default."""
+    configured_queues(config, environment)
     named = (environment.get(variable, "") for variable in QUEUE_VARIABLES)
     chosen = name or next((value for value in named if value in config.queues), None) or config.default
     if chosen is None:
@@ -263,6 +280,10 @@ def _title(source: str) -> str:
 @contextlib.contextmanager
 def _opened(source: str) -> Iterator[int]:
     if source == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise NoInputError(
+                "standard input is closed: name a file, or give it something to read; nothing was queued"
+            )
         yield sys.stdin.fileno()
         return
     try:

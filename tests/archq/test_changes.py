@@ -178,6 +178,6 @@ def test_the_log_tells_the_story_of_a_request(instrument: Instrument) -> None:
     changes.release(instrument.spool, first)
     ship(instrument)
     story = instrument.archq("log", str(first)).stdout
-    assert [line.split()[2] for line in story.splitlines()] == ["held", "released", "sent"]
+    assert [line.split()[2] for line in story.splitlines()] == ["queued", "held", "released", "sent"]
     assert "(bad seeing)" in story
     assert str(second) not in story
