@@ -6,7 +6,6 @@ stops a sweeper.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -347,6 +346,8 @@ class _Reader:
     def refuse_unknown(self, key: str, keys: tuple[str, ...], where: str) -> None:
         if key in keys:
             return
+        import difflib
+
         near = difflib.get_close_matches(key, keys, n=1)
         advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(keys)}"
         raise ConfigurationError(f"{self.path}: {where}{key}: unknown key; {advice}")

@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
 import time
 from dataclasses import dataclass, field
@@ -200,14 +199,15 @@ class Spool:
                 durable.lock(directory)
                 yield Draft(spool=self, path=path, directory=directory, together=together)
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            if os.path.exists(path):  # it was not committed
+                _remove_tree(path, ignore_errors=True)
 
     def clear_dead_drafts(self, now: float) -> None:
         """Remove what writers left behind that are surely dead: old, and nobody holds their lock."""
         for entry in os.scandir(self.place(BUILDING)):
             with contextlib.suppress(OSError), durable.opened_directory(entry.path) as directory:
                 if now - os.fstat(directory).st_mtime > DEAD_WRITER_AGE and durable.lock(directory, wait=False):
-                    shutil.rmtree(entry.path)
+                    _remove_tree(entry.path)
 
     def requests(self, state: str, queue: str | None = None) -> list[RequestId]:
         """Return the requests in ``state``, of one queue or of all, oldest first."""
@@ -295,7 +295,7 @@ class Spool:
         """Remove the copies of ``request``.  If that is cut short, what is left is cleared as a dead draft."""
         out_of_sight = self.place(BUILDING, new_id())
         durable.move_new(self.place(state, str(request)), out_of_sight)
-        shutil.rmtree(out_of_sight)
+        _remove_tree(out_of_sight)
 
     def tell(self, event: str, facts: Mapping[str, str]) -> None:
         """Add one line to this spool's log: what happened to which request."""
@@ -412,6 +412,12 @@ class UnknownOutcomeError(ArchqError):
     """The one step that queues a request was done, but not known to survive a power cut."""
 
     status = ExitStatus.INPUT_OUTPUT
+
+
+def _remove_tree(path: str, *, ignore_errors: bool = False) -> None:
+    import shutil  # 2 ms with its archive formats, and submitting needs it only when something went wrong
+
+    shutil.rmtree(path, ignore_errors=ignore_errors)
 
 
 def _text_of(path: str) -> str:
