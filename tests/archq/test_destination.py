@@ -69,7 +69,7 @@ def test_another_url_is_refused_with_the_place_where_it_stands(url: str, words: 
         ("sftp://tdcin@archive:22/incoming", "sftp://tdcin@archive/incoming"),
         ("sftp://archive:2222", "sftp://archive:2222"),
         ("ftp://[::1]:21/in", "ftp://[::1]/in"),
-        ("file:/data", "file:///data"),
+        ("file:/data", "file:/data"),
         ("sftp://archive/~/in", "sftp://archive/~/in"),
     ],
 )

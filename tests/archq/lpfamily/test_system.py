@@ -80,7 +80,8 @@ def test_signals_that_python_ignores_are_not_ignored_by_the_system_s_program(des
     program.write_text("#!/bin/sh\ngrep SigIgn /proc/self/status\n")
     program.chmod(0o755)
     desk.configure(f'lp.system = "{program}"')
-    assert desk.run("archq-lp", "-d", "other", path="/usr/bin:/bin").stdout.split() == [b"SigIgn:", b"0" * 16]
+    plainly = desk.run(program).stdout  # whoever started the tests may ignore some, as make does
+    assert desk.run("archq-lp", "-d", "other", path="/usr/bin:/bin").stdout == plainly
 
 
 def test_ours_are_taken_out_of_what_is_handed_on(desk: Desk, recorder: Path) -> None:
