@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SYNONYMS = {"inst": "instrument"}
 _REMOTE = {"remhost": "host", "rempath": "path", "remuser": "user", "rempw": "password"}
+KEYWORDS = frozenset({"instrument", "maxftp", "dir", *_SYNONYMS, *_REMOTE})  # all with a meaning here or there
 # remhost is a host with an optional port, nothing that could be taken for more of a URL.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
-from archq import config, control, transferlog
+from archq import config, control, options, schedule, shipper, shipping, spool, status, transferlog
+from archq.cli import cli
 from archq.errors import ExitStatus
+from archq.queuestate import QueuePhase, QueueState
+from archq.wakeup import Wakeup
+from tests.archq.instrument import Instrument
 from tests.tools import tool
 
 MANUALS = Path(__file__).parents[1] / "man"
@@ -98,10 +105,83 @@ def test_the_line_that_the_page_shows_is_one() -> None:
 
 def test_every_exit_status_is_documented_and_no_other() -> None:
     for path in PAGES:
-        if path.name in {"archq.1", "sweeper.1", "logsum.1"}:
+        if path.name in {"archq.1", "sweeper.8", "logsum.1"}:
             statuses = re.findall(r"(?m)^\.It (?:\S+ )?(\d+)$", section(path.read_text(), "EXIT STATUS"))
             assert set(map(int, statuses)) <= {*ExitStatus}, path.name
             assert path.name != "archq.1" or set(map(int, statuses)) == {*ExitStatus}
+
+
+def flags(command: click.Command) -> set[str]:
+    """Return the options of a command that its users may know, as the manual writes them."""
+    shown = [parameter for parameter in command.params if isinstance(parameter, click.Option) and not parameter.hidden]
+    return {name.removeprefix("-") for option in shown for name in option.opts}
+
+
+def synopsis_flags(verb: str) -> set[str]:
+    uses = re.findall(rf"(?ms)^\.Cm {verb}$(.*?)(?=^\.Nm|\Z)", section(page("archq.1"), "SYNOPSIS"))
+    words = re.findall(r"Fl (\S+)", "".join(uses))
+    return {flag for word in words for flag in ([word] if word.startswith("-") else word)}
+
+
+@pytest.mark.parametrize("verb", sorted(cli.commands))
+def test_every_command_is_documented_with_its_options_and_no_other(verb: str) -> None:
+    text = section(page("archq.1"), verb)
+    if f".Xr archq-{verb} 1" in text:
+        text = page(f"archq-{verb}.1")
+    assert set(re.findall(r"(?m)^\.It Fl (\S+)", text)) == flags(cli.commands[verb])
+    assert synopsis_flags(verb) == flags(cli.commands[verb])
+
+
+def test_every_keyword_is_documented_and_no_other() -> None:
+    documented = set(items(section(page("archq.1"), "Keywords")))
+    assert documented == options.KEYWORDS
+
+
+def test_every_state_of_a_request_is_documented_and_no_other() -> None:
+    described = section(page("archq.1"), "DESCRIPTION")
+    states = {*spool.STATES, *QueuePhase, "held"} - {QueuePhase.WORKING}
+    assert set(items(described)) == states
+
+
+def test_every_member_of_the_json_is_documented_and_no_other() -> None:
+    queue, request, file = section(page("archq.1"), "JSON").split("\n.Pp\nA ")[1:]
+    kinds = {queue: status.QueueStatus, request: status.RequestStatus, file: status.FileStatus}
+    for text, kind in kinds.items():
+        assert list(items(text)) == [field.name for field in fields(kind)]
+
+
+def paths(text: str) -> set[str]:
+    return set(re.findall(r"(?m)^\.It Pa (\S+)$", text))
+
+
+def test_everything_in_a_spool_is_documented_and_no_other(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    request, kept = instrument.submit(), instrument.spool
+    instrument.archq("ship")
+    kept.hold_queue("archive", "fog")
+    kept.record_account("archive", "file:/x", "full")
+    kept.record_queue("archive", QueueState())
+    Wakeup(kept, "archive").close()
+    names = [set(os.listdir(kept.place(*place))) for place in ((), (spool.SENT, str(request)), ("queues", "archive"))]
+    directories = {name for name in names[0] if Path(kept.place(name)).is_dir()}
+    assert paths(section(page("archq-spool.7"), "Directories")) == {f"{name}/" for name in directories}
+    assert paths(section(page("archq-spool.7"), "Files")) == set().union(*names) - directories
+
+
+def test_every_wait_is_as_long_as_the_manual_says() -> None:
+    told = re.findall(r"(?m)^\.It (.*) Ta (\d+) s$", section(page("archq-spool.7"), "Errors and waits"))
+    assert {what: float(seconds) for what, seconds in told} == {
+        "after the first error of a file": schedule.FILE_FIRST_WAIT,
+        "the longest of a file": schedule.FILE_LONGEST_WAIT,
+        "after the first error of a queue": schedule.QUEUE_FIRST_WAIT,
+        "the longest between two probes of a waiting queue": schedule.QUEUE_LONGEST_WAIT,
+        "between two probes of a blocked queue": schedule.BLOCKED_WAIT,
+        "of a request whose own destination refuses it": schedule.BLOCKED_WAIT,
+        "between two looks of a shipper at the whole spool": shipper.RESCAN_EVERY,
+        "until a shipper that was started on demand ends without work": shipping.ON_DEMAND_IDLE,
+    }
+    assert "up to a fifth" in page("archq-spool.7")
+    assert schedule.JITTER == 1 / 5
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
