@@ -80,7 +80,7 @@ def test_signals_that_python_ignores_are_not_ignored_by_the_system_s_program(des
     program.write_text("#!/bin/sh\ngrep SigIgn /proc/self/status\n")
     program.chmod(0o755)
     desk.configure(f'lp.system = "{program}"')
-    plainly = desk.run(program).stdout  # whoever started the tests may ignore some, as make does
+    plainly = desk.run(program, path="/usr/bin:/bin").stdout  # whoever started the tests may ignore some, as make does
     assert desk.run("archq-lp", "-d", "other", path="/usr/bin:/bin").stdout == plainly
 
 
