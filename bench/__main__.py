@@ -23,7 +23,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=bench.__doc__)
     parser.add_argument("--long", action="store_true", help="whole sizes, gigabytes of them, instead of reduced ones")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where the figures go as JSON")
-    parser.add_argument("part", nargs="*", choices=[*parts(), []], help=f"some of {', '.join(parts())}; default: all")
+    parser.add_argument(
+        "part", nargs="*", metavar="PART", choices=[*parts(), []], help=f"some of {', '.join(parts())}; default: all"
+    )
     arguments = parser.parse_args()
     report = Report()
     for part in arguments.part or parts():
