@@ -67,10 +67,12 @@ class InstrumentSettings:
     rollover: int = 0
     dated: str = "%Y.%m%d"
     mode: int = 0o444
+    directory_mode: int | None = None  # None: what the umask leaves
     owner: str | None = None
     group: str | None = None
     require_signature: tuple[str, ...] = ()
     on_filed: str | None = None
+    on_filed_limit: float = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class SweeperSettings:
     incoming: str | None = None
     work: str | None = None
     rejected: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)  # their names and files
     any_directory: str | None = None
     ignore: tuple[str, ...] = IGNORED_INSTRUMENTS
     stale: float = DAY
@@ -226,6 +229,12 @@ def _mode(value: object) -> int:
     return int(value, 8)
 
 
+def _directory_mode(value: object) -> int:
+    if not isinstance(value, str) or not re.fullmatch(r"0?[0-3]?[0-7]{3}", value, re.ASCII):
+        raise ConfigurationError(f'not a directory\'s mode such as "0755" or "2775": {value!r}')
+    return int(value, 8)
+
+
 def _clock(value: object) -> int:
     match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", _text(value), re.ASCII)
     if not match:
@@ -255,6 +264,10 @@ def _sign_key(value: object) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+:/.+", _text(value), re.ASCII):
         raise ConfigurationError(f'not a key\'s name and file such as "site1:/etc/archq/sign.key": {value!r}')
     return str(value)
+
+
+def _keys(value: object) -> Mapping[str, str]:
+    return dict(_sign_key(key).split(":", 1) for key in _texts(value))
 
 
 def _algorithm(value: object) -> str:
@@ -298,15 +311,18 @@ INSTRUMENT_KEYS: Converters = {
     "rollover": _clock,
     "dated": _text,
     "mode": _mode,
+    "directory_mode": _directory_mode,
     "owner": _text,
     "group": _text,
     "require_signature": _texts,
     "on_filed": _text,
+    "on_filed_limit": parse_duration,
 }
 SWEEPER_KEYS: Converters = {
     "incoming": _path,
     "work": _path,
     "rejected": _path,
+    "keys": _keys,
     "any_directory": _path,
     "ignore": _instruments,
     "stale": parse_duration,

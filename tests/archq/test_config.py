@@ -92,9 +92,11 @@ def test_what_the_example_shows_in_comments_is_right_too(tmp_path: Path) -> None
 def test_a_default_that_the_example_shows_in_a_comment_is_the_default(tmp_path: Path) -> None:
     example = EXAMPLE.read_text().replace("[queue.archive]", '[queue.archive]\nurl = "file:/incoming"')
     headers = re.findall(r"(?m)^\[.*|^url = .file.*", example)
-    defaults = re.findall(r"(?m)^#((?:history|idle|netrc|remind|max_skew) = .*)|^(\[.*|url = .file.*)", example)
+    defaults = re.findall(
+        r"(?m)^#((?:history|idle|netrc|remind|max_skew|on_filed_limit) = .*)|^(\[.*|url = .file.*)", example
+    )
     shown_in_comments = [default or header for default, header in defaults]
-    assert len(shown_in_comments) == len(headers) + 5
+    assert len(shown_in_comments) == len(headers) + 6
     assert loaded("\n".join(shown_in_comments), tmp_path) == loaded("\n".join(headers), tmp_path)
 
 
