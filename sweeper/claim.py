@@ -127,11 +127,6 @@ class Claim:
         os.close(self.descriptor)
         self.place.done_with(self)
 
-    @property
-    def path(self) -> str:
-        """Where it is, for messages."""
-        return os.path.join(self.place.path, self.name)
-
     def take(self, wire: WireName, place: str = "", *, control: bool = True, data: bool = True) -> bool:
         """Take an arrival out of the incoming directory; return whether it is ours.
 

@@ -11,7 +11,7 @@ from archq import config, console
 from archq.errors import ConfigurationError, ExitStatus, UsageError
 from archq.quantities import parse_duration
 from archq.version import __version__
-from sweeper.job import Job, Words, job_of
+from sweeper.job import Job, Words, jobs_of
 
 
 @click.command(context_settings={"help_option_names": ["--help"]})
@@ -25,13 +25,16 @@ from sweeper.job import Job, Words, job_of
 @click.option("-A", "sweep_any", is_flag=True, help="Move on, unchanged, what belongs to no known instrument.")
 @click.option("-n", "ignored", multiple=True, metavar="NAMES", help="Further instruments that -A leaves alone.")
 @click.option("+n", "ignored_only", metavar="NAMES", help="The only instruments that -A leaves alone.")
+@click.option("-j", "workers", metavar="N", type=click.IntRange(1), help="File a backlog by so many processes.")
 @click.option("--stale", metavar="DURATION", help="Tell of what is incomplete for so long.  [1d]")
+@click.option("--configured", is_flag=True, help="Sweep every instrument that the configuration gives a directory.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell what was done, and all that lasts.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; touch nothing.")
 @click.version_option(__version__, prog_name="sweeper")
-def command(*, dry_run: bool, **words: Any) -> int:
+def command(*, dry_run: bool, workers: int | None, verbose: bool, **words: Any) -> int:
     """File what has arrived: verify it, put it into the archive, and log it."""
-    job = job_of(config.load("instrument", "sweeper"), _words(**words))
-    return _foretell(job) if dry_run else _sweep(job)
+    jobs = jobs_of(config.load("instrument", "sweeper"), _words(**words))
+    return _foretell(jobs) if dry_run else _sweep(jobs, workers, verbose=verbose)
 
 
 def _words(*, stale: str | None, **words: Any) -> Words:
@@ -41,22 +44,19 @@ def _words(*, stale: str | None, **words: Any) -> Words:
         raise UsageError(f"--stale: {error}") from error
 
 
-def _foretell(job: Job) -> int:
+def _foretell(jobs: list[Job]) -> int:
     from sweeper.preview import preview
 
-    for sentence in preview(job):
+    for sentence in (sentence for job in jobs for sentence in preview(job)):
         click.echo(console.printable(sentence))
     return ExitStatus.DONE
 
 
-def _sweep(job: Job) -> int:
-    from sweeper.sweep import Sweeper
+def _sweep(jobs: list[Job], workers: int | None, *, verbose: bool) -> int:
+    from sweeper.sweep import sweep
+    from sweeper.telling import tell_all
 
-    with Sweeper(job) as sweeper:
-        report = sweeper.sweep()
-    for message in report.complaints:
-        console.complain("sweeper", message)
-    return report.status
+    return tell_all(jobs, lambda job: sweep(job, workers=workers), everything=verbose)
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def appearance_of(settings: InstrumentSettings) -> Appearance:
         raise ConfigurationError(
             f"[instrument.{settings.name}] owner = {settings.owner!r}: only root can give files away"
         )
-    return Appearance(mode=settings.mode, owner=owner, group=group)
+    return Appearance(mode=settings.mode, directory_mode=settings.directory_mode, owner=owner, group=group)
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class Filer:
     appearance: Appearance
     sync_each: bool  # else the caller syncs the whole filesystem
     _token: str = field(default_factory=lambda: secrets.token_hex(8))
-    _noted: dict[Parts, bool] = field(default_factory=dict)  # directories, and whether we can rename into them
+    _noted: dict[Parts, int | None] = field(default_factory=dict)  # directories, and from which device we can rename
     _made: list[tuple[Parts, str]] = field(default_factory=list)
 
     def prepare(self, letter: Letter, plan: Intent) -> Intent | Refusal:
@@ -89,8 +89,7 @@ class Filer:
 
         Raise OSError where reading or writing fails, with ENOSPC where there is not even room for it.
         """
-        repeats = plan.outcome.outcome == DUPLICATE
-        if repeats and "with" not in plan.outcome.facts:
+        if plan.outcome.outcome == DUPLICATE:
             return plan  # a further try: what its id stands for is in the archive, or has been
         try:
             source = durable.open_unfollowed(str(letter.wire.data), directory=self.claim.descriptor)
@@ -102,8 +101,6 @@ class Filer:
             facts = os.fstat(source)
             if reason := refused_data(facts, letter.control):
                 return Refusal(reason)
-            if repeats:
-                return self._content(source, letter) or plan
             return self._published_as_it_is(source, facts, letter, plan) or self._copied(source, letter, plan)
         finally:
             os.close(source)
@@ -137,9 +134,8 @@ class Filer:
         return self._with_control(letter, plan, move)
 
     def _is_near(self, facts: os.stat_result, directory: Parts) -> bool:
-        """Say whether the claimed file can be renamed into ``directory``: a mount point may lie between."""
-        opened = self.tree.directory(directory, make=True)
-        return facts.st_dev == os.fstat(opened).st_dev and self._note(directory)
+        """Say whether the claimed file can be renamed into ``directory``."""
+        return facts.st_dev == self._note(directory)
 
     def _copied(self, source: int, letter: Letter, plan: Intent) -> Intent | Refusal:
         os.lseek(source, 0, os.SEEK_SET)
@@ -178,10 +174,9 @@ class Filer:
             durable.sync(descriptor)
 
     def _new_temporary(self, directory: Parts) -> tuple[str, int]:
-        opened = self.tree.directory(directory, make=True)
         self._note(directory)
         name = f"{self._prefix}{len(self._made)}"
-        descriptor = durable.create(name, 0o600, directory=opened)
+        descriptor = durable.create(name, 0o600, directory=self.tree.directory(directory))
         self._made.append((directory, name))
         return name, descriptor
 
@@ -189,14 +184,16 @@ class Filer:
     def _prefix(self) -> str:
         return f"{TEMPORARY}{self._token}-"
 
-    def _note(self, directory: Parts) -> bool:
-        """Note that temporary files are made in ``directory``; return whether files can be renamed into it."""
+    def _note(self, directory: Parts) -> int | None:
+        """Note that temporary files are made in ``directory``; return from which device files can be renamed there."""
         if directory not in self._noted:
+            opened = self.tree.directory(directory, make=True)
             journal.write_temporaries(self.claim, self._prefix, os.path.join(self.tree.root, *directory))
-            self._noted[directory] = self._can_rename_into(self.tree.directory(directory))
+            self._noted[directory] = os.fstat(opened).st_dev if self._can_rename_into(opened) else None
         return self._noted[directory]
 
     def _can_rename_into(self, directory: int) -> bool:
+        """Try it: even where the devices are the same, a mount point may lie between."""
         probe = f"{self._prefix}probe"
         os.close(durable.create(probe, directory=self.claim.descriptor))
         try:

@@ -37,6 +37,7 @@ class Words:
     sweep_any: bool = False
     ignored: tuple[str, ...] = ()
     ignored_only: str | None = None
+    configured: bool = False
     stale: float | None = None  # seconds
 
 
@@ -65,10 +66,26 @@ class Job:
         return instrument == self.instrument.name or instrument in self.instrument.aliases
 
 
-def job_of(config: Config, words: Words) -> Job:
-    """Return the sweep that is asked for; raise UsageError or ConfigurationError where something is missing."""
-    if words.sweep_any == (words.instrument is not None):
-        raise UsageError("say which instrument to sweep with -i INST, or -A for all that belongs to none")
+def jobs_of(config: Config, words: Words) -> list[Job]:
+    """Return the sweeps that are asked for; raise UsageError or ConfigurationError where something is missing."""
+    if [words.instrument is not None, words.sweep_any, words.configured].count(True) != 1:
+        raise UsageError(
+            "say which instrument to sweep with -i INST, or --configured for all that are configured, "
+            "or -A for what belongs to none"
+        )
+    if not words.configured:
+        return [_job(config, words)]
+    if words.directory or words.log_file or words.log_directory:
+        raise UsageError(
+            "--configured takes each instrument's directories from the configuration, not from -d, -L or -l"
+        )
+    names = [one.name for one in config.instruments.values() if one.directory]
+    if not names:
+        raise ConfigurationError(f"no [instrument.NAME] with a directory in {config.path or 'any configuration'}")
+    return [_job(config, replace(words, instrument=name)) for name in names]
+
+
+def _job(config: Config, words: Words) -> Job:
     if words.sweep_any:
         instrument = InstrumentSettings(name=ANY, directory=config.sweeper.any_directory)
     else:
@@ -90,14 +107,6 @@ def job_of(config: Config, words: Words) -> Job:
     )
     _refuse_mixing(job)
     return job
-
-
-def configured_jobs(config: Config, words: Words) -> list[Job]:
-    """Return a job for every instrument whose directory is configured; raise ConfigurationError if there is none."""
-    names = [one.name for one in config.instruments.values() if one.directory]
-    if not names:
-        raise ConfigurationError(f"no [instrument.NAME] with a directory in {config.path or 'any configuration'}")
-    return [job_of(config, replace(words, instrument=name)) for name in names]
 
 
 def _archive(words: Words, instrument: InstrumentSettings) -> str:

@@ -13,105 +13,102 @@ from archq.instants import SECOND
 from archq.quantities import format_duration
 from archq.transferlog import ERROR, STALE, SUPERSEDED
 from sweeper.planning import plan_without_file
+from sweeper.report import Problem
 from sweeper.settling import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from archq.names import WireName
-    from sweeper.incoming import Sighting
-    from sweeper.ledger import Memory
-    from sweeper.report import Report
+    from sweeper.incoming import Incoming, Sighting
+    from sweeper.round import Findings
     from sweeper.sweep import Sweeper
 
 RESTING = 600.0  # seconds that an arrival must not have changed before it is taken for given up
 
 
-class Leftovers:
-    """What one pass over the incoming directory has to leave there, or may remove."""
+def discard_probes(incoming: Incoming, probes: Iterable[Sighting], now: int) -> None:
+    """Remove what `archq doctor` sent to try the way, which is nobody's data; but not while it may be at work on it."""
+    for probe in probes:
+        whole = probe.data and probe.control
+        if not probe.odd and (whole or age_of(incoming, probe, now) > RESTING):
+            with incoming.opened(probe.place) as directory:
+                durable.remove(str(probe.wire.control), directory=directory)
+                durable.remove(str(probe.wire.data), directory=directory)
 
-    def __init__(self, sweeper: Sweeper, report: Report, log: str, now: int) -> None:
-        """``now`` is by the file server's clock, in nanoseconds since 1970; ``log`` gets the lines."""
-        self._sweeper = sweeper
-        self._report = report
-        self._log = log
-        self._now = now
-        self._incomplete: list[tuple[Sighting, str]] = []
 
-    def keep_incomplete(self, sighting: Sighting, reason: str) -> None:
-        """Take note of an arrival that lacks something, until :meth:`clear`."""
-        self._incomplete.append((sighting, reason))
+def clear(sweeper: Sweeper, findings: Findings, arrivals: Iterable[Sighting], now: int) -> None:
+    """Remove what another try has superseded, and tell of what has to stay."""
+    for wire, reason in findings.unsupported:
+        _log_once(sweeper, ERROR, {wire: reason})
+        findings.report.left(wire, f"stays in {sweeper.incoming.path}: {reason}", ExitStatus.TEMPORARY)
+    ages = [(one, reason, age_of(sweeper.incoming, one, now)) for one, reason in findings.incomplete]
+    resting = [(one, reason, age) for one, reason, age in ages if age > RESTING]
+    if not resting:
+        return
+    useless = _useless(sweeper, [one for one, _reason, _age in resting], arrivals)
+    findings.report.outcomes[SUPERSEDED] += _supersede(sweeper, useless)
+    stale = [one for one in resting if one[0] not in useless and one[2] > sweeper.job.sweeper.stale]
+    if stale:
+        _tell_of_stale(sweeper, stale, findings)
 
-    def keep_unsupported(self, wire: WireName, reason: str) -> None:
-        """Leave an arrival that a newer archq may understand."""
-        self._log_once(wire, ERROR, reason)
-        self._report.complain(f"{wire} stays in {self._sweeper.incoming.path}: {reason}", ExitStatus.TEMPORARY)
 
-    def discard_probe(self, sighting: Sighting) -> None:
-        """Remove what `archq doctor` sent to try the way: it is nobody's data.  It may still be at work on it."""
-        whole = sighting.data and sighting.control
-        if not sighting.odd and (whole or self._age(sighting) > RESTING):
-            with self._sweeper.incoming.opened(sighting.place) as directory:
-                durable.remove(str(sighting.wire.control), directory=directory)
-                durable.remove(str(sighting.wire.data), directory=directory)
+def age_of(incoming: Incoming, sighting: Sighting, now: int) -> float:
+    """Return how many seconds ago an arrival changed, by the file server's clock; 0 where it is gone."""
+    changed = 0
+    with incoming.opened(sighting.place) as directory:
+        for name in (sighting.wire.data, sighting.wire.control):
+            with contextlib.suppress(FileNotFoundError):
+                changed = max(changed, os.stat(str(name), dir_fd=directory, follow_symlinks=False).st_mtime_ns)
+    return (now - changed) / SECOND if changed else 0.0
 
-    def clear(self, sightings: Iterable[Sighting]) -> None:
-        """Remove what another try has superseded; tell once of what has been incomplete for too long, and keep it."""
-        resting = [(one, reason, age) for one, reason in self._incomplete if (age := self._age(one)) > RESTING]
-        if not resting:
-            return
-        latest: dict[str, int] = {}
-        for sighting in sightings:
-            latest[sighting.wire.id] = max(sighting.wire.attempt, latest.get(sighting.wire.id, 0))
-        self._sweeper.ledger.refresh()
-        memory = self._sweeper.ledger.recall(one.wire.id for one, _reason, _age in resting)
-        useless = {one.wire: why for one, _reason, _age in resting if (why := self._useless(one, latest, memory))}
-        self._supersede({one: useless[one.wire] for one, _reason, _age in resting if one.wire in useless})
-        for one, reason, age in resting:
-            if one.wire not in useless and age > self._sweeper.job.sweeper.stale:
-                self._tell_of_stale(one, f"{reason} for {format_duration(age)}")
 
-    def _useless(self, sighting: Sighting, latest: dict[str, int], memory: Memory) -> str | None:
-        if sighting.wire.id in memory.settled:
-            return "its id was filed"
-        if latest[sighting.wire.id] > sighting.wire.attempt and not self._sweeper.work.holds(sighting.wire):
-            return "a later try has come"
-        return None
+def _useless(sweeper: Sweeper, resting: list[Sighting], arrivals: Iterable[Sighting]) -> dict[Sighting, str]:
+    """Return which of the incomplete arrivals nobody will complete, and why."""
+    latest: dict[str, int] = {}
+    for one in arrivals:
+        latest[one.wire.id] = max(one.wire.attempt, latest.get(one.wire.id, 0))
+    sweeper.ledger.refresh()
+    settled = sweeper.ledger.recall(one.wire.id for one in resting).settled
+    useless = {one: "its id was filed" for one in resting if one.wire.id in settled}
+    for one in resting:
+        # One whose control file another sweeper of ours has just taken is not incomplete at all.
+        if one not in useless and latest[one.wire.id] > one.wire.attempt and not sweeper.work.holds(one.wire):
+            useless[one] = "a later try has come"
+    return useless
 
-    def _supersede(self, useless: dict[Sighting, str]) -> None:
-        if not useless:
-            return
-        sweeper, now = self._sweeper, time.time_ns()
-        with sweeper.work.new_claim() as claim:
-            wishes = [
-                plan_without_file(one.wire, SUPERSEDED, reason, sweeper.job, now)
-                for one, reason in useless.items()
-                if claim.take(one.wire, one.place, control=one.control, data=one.data)
-            ]
-            replays = frozenset(wish.wire for wish in wishes)
-            done = settle(claim, sweeper.ledger, sweeper.tree, wishes, log=self._log, replays=replays)
-            self._report.outcomes[SUPERSEDED] += len(done)
 
-    def _tell_of_stale(self, sighting: Sighting, reason: str) -> None:
-        if self._log_once(sighting.wire, STALE, reason):
-            self._report.warn(f"{sighting.wire} is stale: {reason}; it stays in {self._sweeper.incoming.path}")
+def _supersede(sweeper: Sweeper, useless: dict[Sighting, str]) -> int:
+    if not useless:
+        return 0
+    now = time.time_ns()
+    with sweeper.work.new_claim() as claim:
+        wishes = [
+            plan_without_file(one.wire, SUPERSEDED, reason, sweeper.job, now)
+            for one, reason in useless.items()
+            if claim.take(one.wire, one.place, control=one.control, data=one.data)
+        ]
+        replays = frozenset(wish.wire for wish in wishes)
+        return len(settle(claim, sweeper.ledger, sweeper.tree, wishes, log=sweeper.log, replays=replays).done)
 
-    def _log_once(self, wire: WireName, outcome: str, reason: str) -> bool:
-        """Append a line that is not final, unless it stands there already; return whether it is new."""
-        ledger = self._sweeper.ledger
-        with ledger.held():
-            if ledger.recall([wire.id]).is_told(wire, [outcome]):
-                return False
-            told = plan_without_file(wire, outcome, reason, self._sweeper.job, time.time_ns()).outcome
-            ledger.append([told], self._log)
-            return True
 
-    def _age(self, sighting: Sighting) -> float:
-        """Return how many seconds ago the arrival changed, by the file server's clock."""
-        changed = 0
-        with self._sweeper.incoming.opened(sighting.place) as directory:
-            for name in (sighting.wire.data, sighting.wire.control):
-                with contextlib.suppress(FileNotFoundError):
-                    facts = os.stat(str(name), dir_fd=directory, follow_symlinks=False)
-                    changed = max(changed, facts.st_mtime_ns)
-        return (self._now - changed) / SECOND if changed else 0.0
+def _tell_of_stale(sweeper: Sweeper, stale: list[tuple[Sighting, str, float]], findings: Findings) -> None:
+    reasons = {one.wire: f"{reason} for {format_duration(age)}" for one, reason, age in stale}
+    place = sweeper.incoming.path
+    for wire in _log_once(sweeper, STALE, reasons):
+        findings.report.happened(f"{wire} is stale: {reasons[wire]}; it stays in {place}")
+    oldest = max(stale, key=lambda one: one[2])
+    message = f"{len(stale)} incomplete in {place}, the oldest {oldest[0].wire}: {reasons[oldest[0].wire]}"
+    findings.report.lasts(Problem(key=f"incomplete arrivals in {place}", message=message, begun=True))
+
+
+def _log_once(sweeper: Sweeper, outcome: str, reasons: dict[WireName, str]) -> list[WireName]:
+    """Append lines that are not final, where they do not stand already; return for which they are new."""
+    ledger, now = sweeper.ledger, time.time_ns()
+    with ledger.held():
+        memory = ledger.recall(wire.id for wire in reasons)
+        new = [wire for wire in reasons if not memory.is_told(wire, [outcome])]
+        ledger.append(
+            (plan_without_file(wire, outcome, reasons[wire], sweeper.job, now).outcome for wire in new), sweeper.log
+        )
+    return new

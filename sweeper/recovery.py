@@ -10,6 +10,7 @@ from archq import durable
 from archq.errors import ArchqError, from_os_error
 from sweeper import journal
 from sweeper.ledger import Ledger
+from sweeper.report import Problem
 from sweeper.settling import settle_again
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def recover(
                 _finish(claim, trees)
             except (ArchqError, OSError) as error:
                 trouble = from_os_error(error, "use its archive") if isinstance(error, OSError) else error
-                report.complain(f"cannot finish what a dead sweeper began in {claim.path}: {trouble}", trouble.status)
+                message = f"cannot finish what a dead sweeper began in {claim.place.path}: {trouble}"
+                report.lasts(Problem(key=message, message=message), trouble.status)
                 continue
             returned |= _give_back(claim, refuse)
     return frozenset(returned)

@@ -1,4 +1,4 @@
-"""What a sweep did and could not do, as a value that becomes messages and an exit status."""
+"""What a sweep did and what it could not do, as a value."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archq.errors import ExitStatus
-from archq.instants import SECOND
-from archq.quantities import format_duration, format_size
 
 if TYPE_CHECKING:
-    from sweeper.inspection import Letter
+    from archq.names import WireName
 
 # What needs a person first; all others after these.
 _WORST_FIRST = (
@@ -20,24 +18,74 @@ _WORST_FIRST = (
     ExitStatus.NOT_PERMITTED,
     ExitStatus.SOME_FAILED,
 )
+_MOST_EVENTS = 10  # told one by one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that lasts until somebody mends it.  ``key`` stays the same meanwhile, numbers in ``message`` may not.
+
+    ``begun`` says that its beginning has been told as an event.
+    """
+
+    key: str
+    message: str
+    begun: bool = False
 
 
 @dataclass(slots=True)
 class Report:
-    """One sweep's outcomes, counted by name, and its complaints."""
+    """One sweep: its outcomes, counted by name; what happened; what lasts."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    complaints: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    lasting: list[Problem] = field(default_factory=list)
     statuses: set[ExitStatus] = field(default_factory=set)
+    _left: dict[str, list[WireName]] = field(default_factory=dict)  # reason: arrivals
 
-    def complain(self, message: str, status: ExitStatus) -> None:
-        """Take note of something that an operator has to know."""
-        self.complaints.append(message)
+    def happened(self, message: str, status: ExitStatus = ExitStatus.DONE) -> None:
+        """Take note of something that is told once."""
+        self.events.append(message)
         self.statuses.add(status)
 
-    def warn(self, message: str) -> None:
-        """Take note of something that an operator should know, but that went well."""
-        self.complaints.append(message)
+    def lasts(self, problem: Problem, status: ExitStatus = ExitStatus.DONE) -> None:
+        """Take note of something that is told when it begins, and again from time to time."""
+        self.lasting.append(problem)
+        self.statuses.add(status)
+
+    def left(self, wire: WireName, reason: str, status: ExitStatus) -> None:
+        """Take note of an arrival that could not be dealt with and stays; many with one reason are one problem."""
+        self._left.setdefault(reason, []).append(wire)
+        self.statuses.add(status)
+
+    def add(self, other: Report) -> None:
+        """Take in what another process did."""
+        self.outcomes += other.outcomes
+        self.events += other.events
+        self.lasting += other.lasting
+        self.statuses |= other.statuses
+        for reason, wires in other._left.items():
+            self._left.setdefault(reason, []).extend(wires)
+
+    @property
+    def problems(self) -> list[Problem]:
+        """All that lasts."""
+        return self.lasting + [
+            Problem(key=reason, message=f"{_counted(wires)}: {reason}") for reason, wires in self._left.items()
+        ]
+
+    @property
+    def summary(self) -> str:
+        """What was done, in numbers."""
+        done = [f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()) if count]
+        return ", ".join(done) or "nothing to do"
+
+    @property
+    def news(self) -> list[str]:
+        """What happened, one sentence each, and of very much only so much as can be read."""
+        if len(self.events) <= _MOST_EVENTS:
+            return self.events
+        return [*self.events[:_MOST_EVENTS], f"and {len(self.events) - _MOST_EVENTS} more: the transfer log has all"]
 
     @property
     def status(self) -> ExitStatus:
@@ -46,9 +94,5 @@ class Report:
         return worst or max(self.statuses, default=ExitStatus.DONE)
 
 
-def told_of_full_disk(archive: str, waiting: list[Letter], now: int) -> str:
-    """Return e.g. ``archive disk full: 37 arrivals (148 GB) wait, oldest 2 h``."""
-    size = format_size(sum(letter.control.size for letter in waiting))
-    age = format_duration((now - min(letter.arrived for letter in waiting)) / SECOND)
-    noun = "arrival waits" if len(waiting) == 1 else "arrivals wait"
-    return f"archive disk full: {len(waiting)} {noun} ({size}), oldest {age}: make room in {archive}"
+def _counted(wires: list[WireName]) -> str:
+    return str(wires[0]) if len(wires) == 1 else f"{len(wires)} arrivals, such as {wires[0]}"

@@ -36,8 +36,12 @@ class OtherContentError(TemporaryError):
     """The id, or the wire name, stands for another content already: the arrival is forged, or its sender is broken."""
 
 
-class NotNowError(TemporaryError):
-    """What was prepared no longer fits: the arrival goes back, and the next sweep looks at it afresh."""
+@dataclass(slots=True)
+class Settled:
+    """What became of some wishes: carried out, or to be set aside for a reason that only now has come up."""
+
+    done: list[Intent] = field(default_factory=list)
+    refused: dict[WireName, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -50,17 +54,22 @@ class Decisions:
     _names: dict[tuple[str, Parts, str], str] = field(default_factory=dict)  # target: checksum, of this batch
 
     def decide(self, wish: Intent) -> Intent:
-        """Return what will become of ``wish``; nothing is remembered.  Raise OtherContentError, NotNowError."""
-        match wish.outcome.outcome:
-            case outcome if outcome == FILED and self._is_settled(wish):
-                return _ended(wish, DUPLICATE, (), reason="its id was filed before")
-            case outcome if outcome in {FILED, SWEPT}:
-                return self._named(wish)
-            case outcome if outcome == DUPLICATE and "with" in wish.outcome.facts:
-                return self._still_there(wish)
-            case outcome if outcome == REJECTED:
-                return self._set_aside(wish)
-        return wish
+        """Return what will become of ``wish``; nothing is remembered.  Raise OtherContentError."""
+        outcome = wish.outcome.outcome
+        if outcome == FILED:
+            return self.repeated(wish) or self._named(wish)
+        if outcome == SWEPT:
+            return self._named(wish)
+        return self._set_aside(wish) if outcome == REJECTED else wish
+
+    def repeated(self, wish: Intent) -> Intent | None:
+        """Return the end of a further try, None where it is the first that would be filed.  Raise OtherContentError."""
+        mark = self._ids.get(wish.wire.id) or self.memory.settled.get(wish.wire.id)
+        if mark is None:
+            return None
+        if mark != mark_of(wish.outcome.facts["checksum"]):
+            raise OtherContentError(f"the id {wish.wire.id} was filed before with another content")
+        return _ended(wish, DUPLICATE, (), reason="its id was filed before")
 
     def remember(self, intent: Intent) -> None:
         """Take ``intent`` for done when the next one is decided."""
@@ -70,11 +79,14 @@ class Decisions:
         if intent.outcome.outcome in {FILED, CONFLICT}:
             self._ids[intent.wire.id] = mark_of(checksum)
 
-    def _is_settled(self, wish: Intent) -> bool:
-        mark = self._ids.get(wish.wire.id) or self.memory.settled.get(wish.wire.id)
-        if mark is not None and mark != mark_of(wish.outcome.facts["checksum"]):
-            raise OtherContentError(f"the id {wish.wire.id} was filed before with another content")
-        return mark is not None
+    def decide_again(self, intent: Intent) -> Intent:
+        """Return another end for an intent whose name somebody else has taken before it was published."""
+        for move in intent.moves:
+            self._names.pop((intent.root, intent.directory, move.target), None)
+        self._ids.pop(intent.wire.id, None)
+        decided = self.decide(_as_wished(intent))
+        self.remember(decided)
+        return decided
 
     def _named(self, wish: Intent) -> Intent:
         """Find the name: the wished one, or a numbered one beside another content."""
@@ -104,11 +116,6 @@ class Decisions:
             return None
         return tree.holds(wish.directory, name, parse_checksum(facts["checksum"]), int(facts["size"]))
 
-    def _still_there(self, wish: Intent) -> Intent:
-        if not self._is_same(wish, wish.outcome.facts["with"].rpartition("/")[2]):
-            raise NotNowError("the file that it repeats has just been moved away")
-        return wish
-
     def _set_aside(self, wish: Intent) -> Intent:
         number, name = 1, wish.name
         while (wish.root, (), name) in self._names or self.trees(wish.root).facts((), name) is not None:
@@ -125,25 +132,25 @@ def settle(
     *,
     log: str,
     replays: frozenset[WireName] = frozenset(),
-) -> list[Intent]:
+) -> Settled:
     """Carry out ``wishes``, each prepared, and return what became of them.
 
-    What is returned is published and logged on stable storage and gone from the claim, and so is what another sweeper
-    has settled meanwhile, without a second line.  All else is still in the claim.  ``replays`` are arrivals whose names
+    What is done is published and logged on stable storage and gone from the claim; so is what another sweeper has
+    settled meanwhile, without a second line.  All else is still in the claim.  ``replays`` are arrivals whose names
     were in the log before they came, so that a line for them tells nothing about this one.
     """
+    settled = Settled()
     with ledger.held():
         decisions = Decisions(ledger.recall(wish.wire.id for wish in wishes), trees)
         told = {wish.wire for wish in wishes if wish.wire not in replays and decisions.memory.is_told(wish.wire)}
         fresh = [wish for wish in wishes if wish.wire not in told and _is_prepared(wish, claim, trees)]
-        intents = _carry_out(
-            claim, ledger, decisions, [done for wish in fresh if (done := _final(decisions, wish))], log
-        )
-    leave(claim, {*told, *(intent.wire for intent in intents)})
-    return intents
+        intents = [intent for wish in fresh if (intent := _decided(decisions, wish, settled))]
+        settled.done = _carry_out(claim, ledger, decisions, intents, log)
+    leave(claim, {*told, *(intent.wire for intent in settled.done)})
+    return settled
 
 
-def settle_again(claim: Claim, ledger: Ledger, trees: Trees, recorded: Sequence[Intent], *, log: str) -> list[Intent]:
+def settle_again(claim: Claim, ledger: Ledger, trees: Trees, recorded: Sequence[Intent], *, log: str) -> None:
     """Finish what a dead sweeper recorded, as :func:`settle` does; it may have got as far as anywhere.
 
     A source that is gone has been published.  What is not published is decided afresh: others went on meanwhile.
@@ -155,10 +162,9 @@ def settle_again(claim: Claim, ledger: Ledger, trees: Trees, recorded: Sequence[
         for intent in recorded:
             if intent.wire not in told:
                 fresh = intent.moves and _is_prepared(intent, claim, trees)
-                intents.append(_final(decisions, _as_wished(intent)) if fresh else intent)
+                intents.append(_decided(decisions, _as_wished(intent), Settled()) if fresh else intent)
         done = _carry_out(claim, ledger, decisions, [intent for intent in intents if intent], log, again=True)
     leave(claim, {*told, *(intent.wire for intent in done)})
-    return done
 
 
 def leave(claim: Claim, wires: Iterable[WireName]) -> None:
@@ -180,7 +186,7 @@ def _carry_out(
     done = []
     for intent in intents:
         while not _is_published(claim, decisions.trees, intent, again=again):
-            intent = decisions.decide(_as_wished(intent))
+            intent = decisions.decide_again(intent)
             journal.write_record(claim, replace(record, intents=(intent,)))
         done.append(intent)
     _sync_directories(decisions.trees, done)
@@ -188,10 +194,11 @@ def _carry_out(
     return done
 
 
-def _final(decisions: Decisions, wish: Intent) -> Intent | None:
+def _decided(decisions: Decisions, wish: Intent, settled: Settled) -> Intent | None:
     try:
         intent = decisions.decide(wish)
-    except (OtherContentError, NotNowError):
+    except OtherContentError as error:
+        settled.refused[wish.wire] = str(error)
         return None
     decisions.remember(intent)
     return intent

@@ -1,55 +1,47 @@
-"""One sweep, from the incoming directory to the archive: see, inspect, claim, prepare and settle, batch by batch."""
+"""One sweep, from the incoming directory to the archive: recover, see, file, clear up, report."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from archq import durable
-from archq.errors import DISK_FULL, ConfigurationError, ExitStatus, from_os_error
-from archq.names import PROBE_INSTRUMENT
-from archq.quantities import format_duration
-from archq.transferlog import DUPLICATE, REJECTED
+from archq.errors import ExitStatus
+from archq.instants import SECOND
+from archq.names import DATA, PROBE_INSTRUMENT, parse_wire_name
+from archq.quantities import format_duration, format_size
 from sweeper import claim as claims
+from sweeper import leftovers
 from sweeper.claim import WorkPlace
-from sweeper.filing import Filer, appearance_of
+from sweeper.filing import appearance_of
 from sweeper.incoming import Incoming
-from sweeper.inspection import Letter, Refusal, Unsupported, Waiting, inspect
-from sweeper.journal import Intent
 from sweeper.ledger import Ledger
-from sweeper.leftovers import Leftovers
-from sweeper.planning import plan, plan_rejection, rules_of
+from sweeper.planning import rules_of
 from sweeper.recovery import recover
-from sweeper.report import Report, told_of_full_disk
-from sweeper.settling import Decisions, OtherContentError, settle
-from sweeper.tree import NotADirectoryOfOursError, Tree
+from sweeper.report import Problem
+from sweeper.round import Findings, Round
+from sweeper.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from archq.names import WireName
-    from sweeper.claim import Claim
     from sweeper.incoming import Sighting
+    from sweeper.inspection import Letter
     from sweeper.job import Job
+    from sweeper.report import Report
 
-    Found = tuple[Sighting, Letter | Refusal]
-    Forecast = tuple[WireName, Letter | None, Intent | Refusal | None]
-
-BATCH_FILES = 1000
-BATCH_BYTES = 1 << 29
-SYNC_EACH_BELOW = 8  # files: so few are synced one by one, more with one syncfs
+WORTH_A_PROCESS = 500  # arrivals
 
 
 class Sweeper:
     """The open directories, logs and rules of one job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, log_by_line: bool = False) -> None:
         """Open everything a sweep needs; raise ArchqError where something is missing."""
         self.job = job
+        self.log_by_line = log_by_line
+        self._began = time.time_ns()
         self.rules = rules_of(job)
         self.appearance = appearance_of(job.instrument)
         with contextlib.ExitStack() as stack:
@@ -66,10 +58,6 @@ class Sweeper:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def sweep(self) -> Report:
-        """File everything that is complete, and say what could not be done."""
-        return _Round(self).run()
-
     def tree(self, root: str) -> Tree:
         """Return the directories below ``root``, opened once."""
         if root not in self._trees:
@@ -79,202 +67,101 @@ class Sweeper:
     @cached_property
     def rejected(self) -> str:
         """Where rejected arrivals are set aside: on the incoming directory's filesystem."""
-        place = self.job.sweeper.rejected or os.path.join(self.incoming.path, claims.REJECTED)
-        path, descriptor = claims.open_private(self.incoming, place, "rejected")
+        path, descriptor = claims.open_private(self.incoming, self._rejected_by_all, "rejected")
         os.close(descriptor)
         return path
 
+    @property
+    def _rejected_by_all(self) -> str:
+        return self.job.sweeper.rejected or os.path.join(self.incoming.path, claims.REJECTED)
 
-class _Round:
-    """One pass over the incoming directory."""
+    @property
+    def log(self) -> str:
+        """The transfer log that gets the next lines."""
+        return self.job.logs.path(time.time_ns() if self.log_by_line else self._began)
 
-    def __init__(self, sweeper: Sweeper) -> None:
-        self.sweeper = sweeper
-        self.job = sweeper.job
-        self.report = Report()
-        self.now = sweeper.work.now()
-        self.log = self.job.logs.path(time.time_ns())
-        self.returned: frozenset[WireName] = frozenset()
-        self.leftovers = Leftovers(sweeper, self.report, self.log, self.now)
-        self.waiting: list[Letter] = []  # for room in the archive
-        self.skewed: set[str] = set()  # hosts whose clock is wrong
-
-    def run(self) -> Report:
-        self.returned = recover(self.sweeper.work, self.sweeper.tree, self.report, self._refuse_one)
-        sightings = self.sweeper.incoming.sightings(self.job.wants)
-        for batch in self._batches(sightings):
-            self._file(batch)
-        self.leftovers.clear(sightings)
-        if self.waiting:
-            message = told_of_full_disk(self.job.archive, self.waiting, self.now)
-            self.report.complain(message, ExitStatus.INPUT_OUTPUT)
-        return self.report
-
-    def _batches(self, sightings: list[Sighting]) -> Iterator[list[Found]]:
-        batch: list[Found] = []
-        size = 0
-        for sighting in sightings:
-            if found := self._inspected(sighting):
-                batch.append((sighting, found))
-                size += found.size if isinstance(found, Letter) else 0
-            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
-
-    def _inspected(self, sighting: Sighting) -> Letter | Refusal | None:
-        """Return what is ready to be claimed; deal with all else."""
-        if sighting.wire.instrument == PROBE_INSTRUMENT:
-            self.leftovers.discard_probe(sighting)
-            return None
-        match self._looked_at(sighting):
-            case Waiting(reason):
-                self.leftovers.keep_incomplete(sighting, reason)
-            case Unsupported(reason):
-                self.leftovers.keep_unsupported(sighting.wire, reason)
-            case found:
-                return found
-        return None
-
-    def _looked_at(self, sighting: Sighting) -> Letter | Refusal | Waiting | Unsupported | None:
-        if sighting.odd:
-            return Refusal("not a regular file")
-        if not (sighting.data and sighting.control):
-            return Waiting("no data file" if sighting.control else "no control file")
+    def rejected_arrivals(self) -> list[int]:
+        """Return when each rejected arrival of this job was set aside, in nanoseconds since 1970."""
         try:
-            with self.sweeper.incoming.opened(sighting.place) as directory:
-                return inspect(directory, sighting.wire, self.now)
-        except OSError as error:
-            what = f"cannot read {sighting.wire.control}: {error.strerror}"
-            remedy = "uploads have to be readable for this account (umask 027)"
-            self.report.complain(f"{what}; {remedy}", ExitStatus.NOT_PERMITTED)
-            return None
+            with os.scandir(os.path.join(self._rejected_by_all, str(os.geteuid()))) as entries:
+                return [entry.stat(follow_symlinks=False).st_ctime_ns for entry in entries if self._is_mine(entry.name)]
+        except FileNotFoundError:
+            return []
 
-    def _file(self, batch: list[Found]) -> None:
-        """Claim, prepare and settle one batch; what is not settled goes back."""
-        if self.waiting:
-            self.waiting += [found for _sighting, found in batch if isinstance(found, Letter)]
-            return
-        with self.sweeper.work.new_claim() as claim:
-            mine = [(sighting.wire, found) for sighting, found in batch if self._is_taken(claim, sighting, found)]
-            sync_each = len(mine) < SYNC_EACH_BELOW or not durable.can_sync_filesystem()
-            filer = Filer(claim, self.sweeper.archive, self.sweeper.appearance, sync_each)
-            with self._given_back_after_an_error(claim, filer):
-                forecasts, replays = self._forecasts(mine)
-                wishes = [wish for one in forecasts if (wish := self._wish(claim, filer, *one))]
-                if not sync_each:
-                    durable.sync_filesystem(self.sweeper.archive.descriptor)
-            self._settle(claim, wishes, replays)
-            filer.discard()
-            self.sweeper.archive.forget_empty()
-            self._put_back(claim)
+    def _is_mine(self, name: str) -> bool:
+        wire = parse_wire_name(f"{name.partition('~')[0]}.{DATA}")
+        return wire is not None and self.job.wants(wire.instrument)
 
-    @contextlib.contextmanager
-    def _given_back_after_an_error(self, claim: Claim, filer: Filer) -> Iterator[None]:
-        """Leave nothing behind: as long as there is no record, nobody would finish it."""
-        try:
-            yield
-        except BaseException:
-            filer.discard()
-            claim.undo_set_aside()
-            self._put_back(claim)
-            raise
 
-    def _is_taken(self, claim: Claim, sighting: Sighting, found: Letter | Refusal) -> bool:
-        if isinstance(found, Letter):
-            return claim.take(sighting.wire, sighting.place)
-        try:
-            return claim.take(sighting.wire, sighting.place, control=sighting.control, data=sighting.data)
-        except ConfigurationError as error:
-            self.report.complain(f"{sighting.wire}: {found.reason}, but {error}", ExitStatus.SOME_FAILED)
-            return False
+def sweep(job: Job, *, workers: int | None = None, log_by_line: bool = False) -> Report:
+    """File everything that is complete, and say what could not be done.
 
-    def _forecasts(self, mine: list[tuple[WireName, Letter | Refusal]]) -> tuple[list[Forecast], frozenset[WireName]]:
-        """Return what should become of each arrival, and which of them came under a name that was logged before."""
-        ledger = self.sweeper.ledger
-        ledger.refresh()
-        memory = ledger.recall(wire.id for wire, _found in mine)
-        decisions = Decisions(memory, self.sweeper.tree)
-        replays = {wire for wire, _found in mine if wire not in self.returned and memory.is_told(wire)}
-        forecasts: list[Forecast] = []
-        for wire, found in mine:
-            if isinstance(found, Refusal):
-                forecasts.append((wire, None, found))
-            else:
-                forecasts.append((wire, found, self._forecast(decisions, found)))
-        return forecasts, frozenset(replays)
+    The daily log is that of the day on which the sweep began, or with ``log_by_line`` that of each batch.
+    """
+    with Sweeper(job, log_by_line=log_by_line) as sweeper:
+        now = sweeper.work.now()
+        first = Round(sweeper, frozenset(), now)
+        returned = recover(sweeper.work, sweeper.tree, first.findings.report, first.refuse)
+        sightings = sweeper.incoming.sightings(job.wants)
+        probes = [one for one in sightings if one.wire.instrument == PROBE_INSTRUMENT]
+        arrivals = [one for one in sightings if one.wire.instrument != PROBE_INSTRUMENT]
+        findings = first.findings
+        findings.add(_filed(sweeper, arrivals, returned, now, workers))
+        leftovers.discard_probes(sweeper.incoming, probes, now)
+        leftovers.clear(sweeper, findings, arrivals, now)
+        _conclude(sweeper, findings, now)
+        return findings.report
 
-    def _forecast(self, decisions: Decisions, letter: Letter) -> Intent | Refusal | None:
-        planned = plan(letter, self.job, self.sweeper.rules, time.time_ns())
-        if isinstance(planned, Refusal):
-            return planned
-        self._warn_of_clock(letter, planned)
-        try:
-            decided = decisions.decide(planned)
-        except OtherContentError as error:
-            return Refusal(str(error))
-        except NotADirectoryOfOursError as error:
-            return self._blocked(letter, str(error.filename))
-        return decided if decided.outcome.outcome == DUPLICATE else planned
 
-    def _warn_of_clock(self, letter: Letter, planned: Intent) -> None:
-        skew, host = float(planned.outcome.facts.get("skew", 0)), letter.control.host or "its sender"
-        if skew and host not in self.skewed:
-            self.skewed.add(host)
-            wrong = f"{format_duration(abs(skew))} {'behind' if skew > 0 else 'ahead'}"
-            self.report.warn(f"the clock of {host} is {wrong}: the nights of its files are corrected for it")
+def _filed(
+    sweeper: Sweeper, arrivals: list[Sighting], returned: frozenset[WireName], now: int, workers: int | None
+) -> Findings:
+    """File ``arrivals``, by several processes where they are asked for or worth it."""
+    workers = workers or min(len(os.sched_getaffinity(0)), len(arrivals) // WORTH_A_PROCESS)
+    if min(workers, len(arrivals)) < 2:
+        return Round(sweeper, returned, now).file(arrivals)
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
 
-    def _blocked(self, letter: Letter, path: str) -> Refusal | None:
-        """Blame whoever named the directory: the sender's dir= is refused, a night's name is not his choice."""
-        reason = f"{path} is a file or a symbolic link and not a directory"
-        if self.sweeper.rules.chosen_by_sender(letter.control):
-            return Refusal(reason)
-        self.report.complain(f"{letter.wire} waits: {reason}: mend that", ExitStatus.CONFIGURATION)
-        return None
+    findings = Findings()
+    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+        parts = [
+            pool.submit(_filed_apart, sweeper.job, arrivals[number::workers], returned, now, sweeper.log_by_line)
+            for number in range(workers)
+        ]
+        for part in parts:
+            findings.add(part.result())
+    return findings
 
-    def _wish(
-        self, claim: Claim, filer: Filer, wire: WireName, letter: Letter | None, forecast: Intent | Refusal | None
-    ) -> Intent | None:
-        """Prepare what was forecast; None: it cannot be done now."""
-        claim.beat()
-        if letter and isinstance(forecast, Intent):
-            forecast = self._made(filer, letter, forecast)
-        if isinstance(forecast, Refusal):
-            return self._set_aside(claim, wire, letter, forecast.reason)
-        return forecast
 
-    def _made(self, filer: Filer, letter: Letter, planned: Intent) -> Intent | Refusal | None:
-        try:
-            if not self.waiting:
-                return filer.prepare(letter, planned)
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                trouble = from_os_error(error, f"file {letter.wire} in {self.job.archive}")
-                self.report.complain(f"{trouble}; it stays in {self.job.incoming}", trouble.status)
-                return None
-        self.waiting.append(letter)
-        return None
+def _filed_apart(
+    job: Job, arrivals: list[Sighting], returned: frozenset[WireName], now: int, log_by_line: bool
+) -> Findings:
+    """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own."""
+    with Sweeper(job, log_by_line=log_by_line) as sweeper:
+        return Round(sweeper, returned, now).file(arrivals)
 
-    def _set_aside(self, claim: Claim, wire: WireName, letter: Letter | None, reason: str) -> Intent:
-        root, source = self.sweeper.rejected, claim.set_aside(wire, reason)
-        return plan_rejection(wire, letter, reason, self.job, root=root, source=source, now=time.time_ns())
 
-    def _settle(self, claim: Claim, wishes: list[Intent], replays: frozenset[WireName]) -> None:
-        done = settle(claim, self.sweeper.ledger, self.sweeper.tree, wishes, log=self.log, replays=replays)
-        self.report.outcomes += Counter(intent.outcome.outcome for intent in done)
-        for intent in done:
-            if intent.outcome.outcome == REJECTED:
-                place = os.path.join(intent.root, intent.moves[0].target)
-                self.report.complain(
-                    f"{intent.wire} rejected: {intent.outcome.facts['reason']}; it is in {place}",
-                    ExitStatus.SOME_FAILED,
-                )
+def _conclude(sweeper: Sweeper, findings: Findings, now: int) -> None:
+    """Report what lasts beyond this sweep."""
+    if findings.waiting:
+        findings.report.lasts(_full_disk(sweeper.job.archive, findings.waiting, now), ExitStatus.INPUT_OUTPUT)
+    if rejected := sweeper.rejected_arrivals():
+        findings.report.lasts(_rejected(sweeper.rejected, rejected, now))
 
-    def _refuse_one(self, claim: Claim, wire: WireName, reason: str) -> None:
-        self._settle(claim, [self._set_aside(claim, wire, None, reason)], frozenset([wire]))
 
-    def _put_back(self, claim: Claim) -> None:
-        for wire in claim.wires():
-            with contextlib.suppress(FileExistsError):  # stays in the claim, where the next sweep's recovery sees to it
-                claim.put_back(wire)
+def _full_disk(archive: str, waiting: list[Letter], now: int) -> Problem:
+    """Return e.g. ``archive disk full: 37 arrivals (148 GB) wait, oldest 2 h``."""
+    size = format_size(sum(letter.control.size for letter in waiting))
+    age = format_duration((now - min(letter.arrived for letter in waiting)) / SECOND)
+    arrivals = "1 arrival" if len(waiting) == 1 else f"{len(waiting)} arrivals"
+    waits = "waits" if len(waiting) == 1 else "wait"
+    message = f"archive disk full: {arrivals} ({size}) {waits}, oldest {age}: make room in {archive}"
+    return Problem(key=f"archive disk full: {archive}", message=message)
+
+
+def _rejected(place: str, times: list[int], now: int) -> Problem:
+    age = format_duration((now - min(times)) / SECOND)
+    arrivals = "1 rejected arrival lies" if len(times) == 1 else f"{len(times)} rejected arrivals lie"
+    message = f"{arrivals} in {place}, the oldest for {age}: see the reason beside it, then send it again or remove it"
+    return Problem(key=f"rejected arrivals lie in {place}", message=message, begun=True)

@@ -100,7 +100,7 @@ class Site:
     def run(self, *words: str) -> Result:
         """Run the sweeper in this process with just these words."""
         output, errors = io.StringIO(), io.StringIO()
-        environment = mock.patch.dict(os.environ, ARCHQ_CONFIG=str(self.configuration))
+        environment = mock.patch.dict(os.environ, self.environment())
         with environment, redirect_stdout(output), redirect_stderr(errors):
             status = console.run_click("sweeper", cli.command, [*words])
         return Result(status=status, output=output.getvalue(), errors=errors.getvalue())
@@ -111,7 +111,7 @@ class Site:
         return [*program, "-f", str(self.incoming), "-d", str(self.archive), *words]
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "ARCHQ_CONFIG": str(self.configuration)}
+        return {**os.environ, "ARCHQ_CONFIG": str(self.configuration), "XDG_STATE_HOME": str(self.root / "state")}
 
     def lines(self, *, logs: Path | None = None) -> list[Outcome]:
         """Return all that the transfer logs say."""

@@ -112,7 +112,8 @@ def test_uploads_that_nobody_else_may_read_wait_and_are_told(site: Site) -> None
     as_account(UPLOADER, lambda: site.arrive(b"content"), UPLOADERS, umask=0o077)
     result = group_sweeps(site, FIRST_SWEEPER, "-i", "minicam")
     assert result.status == 77
-    assert ".cf: Permission denied; uploads have to be readable for this account (umask 027)\n" in result.errors
+    told = f".df: cannot be read in {site.incoming}: Permission denied; uploads have to be readable for this account"
+    assert told in result.errors
     assert len(site.arrivals()) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -175,7 +176,7 @@ def test_an_instrument_needs_no_directory_where_one_is_configured(site: Site) ->
 
 
 WRONG = {
-    "nothing at all": ([], 2, "say which instrument to sweep with -i INST, or -A"),
+    "nothing at all": ([], 2, "say which instrument to sweep with -i INST, or --configured"),
     "both": (["-A", "-i", "minicam", "-d", "/ROOT/archive"], 2, "say which instrument"),
     "no directory": (["-i", "minicam"], 2, "no archive directory: give it with -d DIR, or set [instrument.minicam]"),
     "no directory for -A": (["-A"], 2, "no archive directory: give it with -d DIR, or set [sweeper] any_directory"),
@@ -219,7 +220,7 @@ def test_wrong_words_are_told_in_one_line(site: Site, words: list[str], status: 
     assert result.errors.startswith("sweeper: ")
     assert message.replace("/ROOT", str(site.root)) in result.errors
     assert result.errors.count("\n") == 1
-    assert contents(site.root) == {"archq.toml": b""}
+    assert contents(site.root, without="state") == {"archq.toml": b""}
 
 
 def test_a_configuration_with_a_mistake_is_told(site: Site) -> None:
@@ -244,3 +245,42 @@ def test_what_belongs_to_one_incoming_directory_is_not_used_for_another(site: Si
     assert site.sweep("-i", "minicam").status == 3
     assert len(site.rejected()) == 3
     assert not (tmp_path / "w").exists()
+
+
+def test_what_any_finds_under_a_name_that_it_has_moved_before_is_never_replaced(site: Site) -> None:
+    control = site.arrive(b"content", instrument="newcam")
+    assert site.sweep("-A") == SILENT_SUCCESS
+    before = site.archived()
+    site.leave(control, b"content")
+    assert site.sweep("-A") == SILENT_SUCCESS
+    site.leave(replace(control_file(b"forged", instrument="newcam"), id=control.id), b"forged")
+    result = site.sweep("-A")
+    assert result.status == 3
+    assert "exists with another content; it is in " in result.errors
+    assert site.archived() == before
+    assert site.outcomes() == ["swept", "duplicate", "rejected"]
+    assert len(site.rejected()) == 3
+
+
+def test_every_configured_instrument_is_swept_in_one_go(site: Site) -> None:
+    other = site.root / "other"
+    site.configuration.write_text(
+        f'[sweeper]\nincoming = "{site.incoming}"\n'
+        f'[instrument.minicam]\ndirectory = "{site.archive}"\n'
+        f'[instrument.megacam]\ndirectory = "{other}"\n'
+        "[instrument.without]\n"
+    )
+    for instrument in ("minicam", "megacam", "without"):
+        site.arrive(instrument=instrument)
+    result = site.run("--configured")
+    assert result.status == 73
+    assert result.errors == f"sweeper: megacam: {other} does not exist: mount it, or make it with mkdir -p {other}\n"
+    assert len(site.archived()) == 1
+    other.mkdir()
+    assert site.run("--configured", "-v").errors == (
+        "sweeper: minicam: nothing to do\n"
+        f"sweeper: megacam: over after 0 s: {other} does not exist: mount it, or make it with mkdir -p {other}\n"
+        "sweeper: megacam: 1 filed\n"
+    )
+    assert len(contents(other, without="xferlogs")) == 1
+    assert len(site.arrivals()) == 2
