@@ -28,6 +28,8 @@ VOCABULARY = {
     "archq.nights",
     "archq.options",
     "archq.quantities",
+    "archq.secretfiles",
+    "archq.signature",
     "archq.transferlog",
     "archq.version",
     "archq.zones",
