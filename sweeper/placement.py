@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from archq.control import ControlFile
+    from archq.signature import Key
 
 Parts = tuple[str, ...]  # a directory below the archive's root, component by component
 
@@ -28,7 +29,7 @@ _DATED = re.compile(r"(\d{4})(?:\.(\d\d)(\d\d)|(\d\d)(\d\d)|-(\d\d)-(\d\d))", re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How an archive is laid out.  ``rollover`` and ``max_skew`` are in seconds."""
+    """What an archive accepts and where it puts it.  ``rollover`` and ``max_skew`` are in seconds."""
 
     zone: tzinfo
     rollover: int
@@ -38,6 +39,7 @@ class Rules:
     heed_option: bool  # whether the control file's dir= counts
     max_skew: float
     forbidden: frozenset[Parts]  # directories and files below the root that are not for data
+    signers: tuple[Key, ...] = ()  # whose signatures are accepted; none: no signature is asked for
 
     def chosen_by_sender(self, control: ControlFile) -> bool:
         """Say whether the directory is what the control file asks for with ``dir``."""

@@ -1,4 +1,4 @@
-"""From a control file to a plan: where its file goes and what the log will say.  Pure; touches nothing."""
+"""From a control file to a plan: where its file goes and what the log will say.  Pure, once the rules are read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from archq.errors import ConfigurationError, MalformedError, UsageError
 from archq.instants import format_instant
+from archq.signature import read_key, signer_of
 from archq.transferlog import FILED, REJECTED, SWEPT, Outcome, facts_of
 from archq.zones import find_zone
 from sweeper.inspection import Letter, Refusal
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 
 def rules_of(job: Job) -> Rules:
-    """Return how the job's archive is laid out; raise ConfigurationError for a zone or format that cannot be."""
+    """Return the job's rules; raise ConfigurationError for a zone, format or key that cannot be used."""
     where = f"[instrument.{job.instrument.name}]"
+    keys = job.sweeper.keys
+    if unknown := [name for name in job.instrument.require_signature if name not in keys]:
+        raise ConfigurationError(
+            f'{where} require_signature: no key {unknown[0]!r}: name its file in [sweeper] keys = ["{unknown[0]}:/…"]'
+        )
     try:
         zone = find_zone(job.instrument.zone)
         checked_subdirectory(time.strftime(job.instrument.dated))
@@ -38,12 +44,15 @@ def rules_of(job: Job) -> Rules:
         heed_option=not job.sweeps_any,
         max_skew=job.sweeper.max_skew,
         forbidden=frozenset(_below(job.archive, place) for place in _not_for_data(job)) - {()},
+        signers=tuple(read_key(name, keys[name]) for name in job.instrument.require_signature),
     )
 
 
 def plan(letter: Letter, job: Job, rules: Rules, now: int) -> Intent | Refusal:
     """Return what should become of an arrival whose data are what they should be; its moves are still to be made."""
     try:
+        if rules.signers:
+            signer_of(letter.text, rules.signers)
         place = place_of(letter.control, letter.arrived, rules)
     except MalformedError as error:
         return Refusal(str(error))
