@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from archq.control import format_control
 from archq.errors import NoInputError, RefusedError, UsageError
-from archq.filestate import Phase
 from archq.options import check_options, parse_words
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId
+from archq.spool.filestate import Phase
+from archq.spool.wakeup import wake
 from archq.submission import account_name, checked_taker, chosen_queue, ensure_shipped, not_before
-from archq.wakeup import wake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

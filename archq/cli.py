@@ -199,14 +199,14 @@ def move(what: str, target: str) -> int:
 @click.option("--on-demand", is_flag=True, hidden=True)
 def ship(queue: str | None, once: bool, follow: bool, on_demand: bool) -> int:
     """Send what is queued to the archive site."""
-    from archq import shipping
     from archq.config import load
+    from archq.shipping.queues import ship_forever, ship_on_demand, ship_once
 
     if once and follow:
         raise UsageError("say --once or --follow, not both")
     if on_demand and queue:
-        return shipping.ship_on_demand(load("archq"), queue, complain=_warn)
-    run = shipping.ship_forever if follow else shipping.ship_once
+        return ship_on_demand(load("archq"), queue, complain=_warn)
+    run = ship_forever if follow else ship_once
     return run(load("archq"), queue, complain=_warn)
 
 
@@ -234,7 +234,7 @@ def doctor(queue: str | None, pin: str | None) -> int:
 @cli.command(context_settings=_CONTEXT)
 def fsck() -> int:
     """Check the spool: every file whole, every record sound.  Changes nothing."""
-    from archq.fsck import check_spool, spooled_bytes
+    from archq.spool.fsck import check_spool, spooled_bytes
 
     _config, spool = _spool()
     with progress("checking", spooled_bytes(spool)) as seen:

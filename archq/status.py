@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from archq import durable
-from archq.accounts import destination_of
 from archq.errors import MalformedError, RefusedError, UsageError
-from archq.filestate import Phase
 from archq.instants import SECOND, format_instant
 from archq.quantities import format_duration, format_size
-from archq.queuestate import QueuePhase
-from archq.shipper import is_to_be_sent
+from archq.shipping.shipper import is_to_be_sent
 from archq.spool import QUEUED, SENT, STATES, RequestId, Spool
+from archq.spool.filestate import Phase
+from archq.spool.queuestate import QueuePhase
 from archq.submission import chosen_queue, configured_queues
 from archq.transferlog import parse_outcome
+from archq.transports.accounts import destination_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

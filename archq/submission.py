@@ -25,14 +25,14 @@ from archq.errors import (
     UsageError,
     from_os_error,
 )
-from archq.housekeeping import require_room
 from archq.instants import SECOND
 from archq.names import checked_file_name, new_id
 from archq.options import Options, check_options, parse_words
-from archq.records import format_record
 from archq.spool import Draft, RequestId, Spool, Ticket
+from archq.spool.housekeeping import require_room
+from archq.spool.records import format_record
+from archq.spool.wakeup import wake
 from archq.version import __version__
-from archq.wakeup import wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -111,7 +111,7 @@ def ensure_shipped(config: Config, spool: Spool, request: RequestId) -> None:
     """
     listens = wake(spool, request.queue, request, is_new=True)
     if not listens and config.autostart and config.path and not spool.is_shared:
-        from archq.shipping import start_on_demand
+        from archq.shipping.queues import start_on_demand
 
         start_on_demand(config, request.queue)
 
@@ -317,7 +317,7 @@ def checked_taker(settings: QueueSettings, instrument: str) -> str:
 def _check_remote(settings: QueueSettings, remote: Remote) -> None:
     """Refuse now what could never be sent; raise UsageError."""
     if remote:
-        from archq.accounts import destination_of
+        from archq.transports.accounts import destination_of
 
         destination_of(settings, remote)
 

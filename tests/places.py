@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archq.accounts import connect
 from archq.config import QueueSettings
 from archq.demo.servers import DemoServer, ftp_server, sftp_server
+from archq.transports.accounts import connect
 from tests.conftest import DROP_BOXES, FULL_ACCOUNTS, OVER_TLS
 
 if TYPE_CHECKING:

@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 import pytest
 
-from archq import config, control, options, schedule, shipper, shipping, spool, status, transferlog
+from archq import config, control, options, spool, status, transferlog
 from archq.cli import cli
 from archq.errors import ExitStatus
-from archq.queuestate import QueuePhase, QueueState
-from archq.wakeup import Wakeup
+from archq.shipping import queues as shipping
+from archq.shipping import schedule, shipper
+from archq.spool.queuestate import QueuePhase, QueueState
+from archq.spool.wakeup import Wakeup
 from tests.archq.instrument import Instrument
 from tests.tools import tool
 

@@ -6,12 +6,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from archq.filestate import Phase
 from archq.instants import SECOND
 from archq.lpfamily.jobs import existing_job, own_job
 from archq.lpfamily.lp import default_destination
 from archq.lpfamily.system import system_program
 from archq.spool import CANCELLED, QUEUED, SENT, STATES, RequestId, Spool
+from archq.spool.filestate import Phase
 from archq.status import queue_status, request_statuses
 from archq.submission import account_name
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import socket
     from typing import BinaryIO
 
-    from archq.destination import Destination
     from archq.transports.base import Watch
+    from archq.transports.destination import Destination
 
 _BLOCK = 1 << 18  # bytes
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT

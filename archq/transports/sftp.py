@@ -35,8 +35,8 @@ from archq.transports.ssh import SshSession
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from archq.destination import Destination
     from archq.transports.base import Watch
+    from archq.transports.destination import Destination
 
 _BLOCK = 32_768  # bytes: what every server takes in one packet (draft-ietf-secsh-filexfer-02, section 3)
 _OPENSSH_BLOCK = 255_000  # bytes: with its header it fits the 256 KiB that OpenSSH takes (sftp-common.h)

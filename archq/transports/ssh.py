@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import paramiko
 
-from archq import hostkeys
 from archq.errors import ConfigurationError
-from archq.hostkeys import HostKey
 from archq.secretfiles import read_private
-from archq.sshroute import route_to
+from archq.transports import hostkeys
 from archq.transports.base import PermanentTransferError, Scope, Stage, Watch
 from archq.transports.faults import know_ssh, told
+from archq.transports.hostkeys import HostKey
 from archq.transports.sockets import connected
+from archq.transports.sshroute import route_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from archq.destination import Destination
+    from archq.transports.destination import Destination
 
 _KEY_SIZE = 65_536  # bytes: more than any private key has
 _DAY = 86_400.0  # seconds

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq.instants import SECOND
-from archq.queuestate import QueueState
-from archq.schedule import Agenda, Candidate
-from archq.shipping import ship_once
+from archq.shipping.queues import ship_once
+from archq.shipping.schedule import Agenda, Candidate
 from archq.spool import QUEUED, SENT, RequestId
+from archq.spool.queuestate import QueueState
 from tests.archq.instrument import Instrument
 
 if TYPE_CHECKING:

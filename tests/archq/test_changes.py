@@ -12,7 +12,7 @@ from archq import changes
 from archq.control import parse_control
 from archq.errors import NoInputError, RefusedError, UsageError
 from archq.instants import SECOND
-from archq.shipping import ship_once
+from archq.shipping.queues import ship_once
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId
 from archq.submission import not_before
 from tests.archq.instrument import Instrument

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq import changes, submission
-from archq.shipping import ship_once
+from archq.shipping.queues import ship_once
 from archq.spool import QUEUED
 from tests.archq.instrument import Instrument
 

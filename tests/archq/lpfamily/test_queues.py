@@ -9,9 +9,9 @@ import pytest
 
 from archq.changes import hold_queue
 from archq.config import load
-from archq.filestate import FileState, Phase
-from archq.queuestate import QueuePhase, QueueState
 from archq.spool import CANCELLED
+from archq.spool.filestate import FileState, Phase
+from archq.spool.queuestate import QueuePhase, QueueState
 from tests.archq.lpfamily.conftest import DATA, identified
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from archq.accounts import connect
 from archq.config import QueueSettings
+from archq.transports.accounts import connect
 from archq.transports.base import (
     NotPermittedTransferError,
     PermanentTransferError,

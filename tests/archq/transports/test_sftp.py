@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from paramiko.sftp import SFTP_PERMISSION_DENIED
 
-from archq.accounts import connect
 from archq.config import QueueSettings
 from archq.transports import sftp
+from archq.transports.accounts import connect
 from archq.transports.base import (
     NotPermittedTransferError,
     PermanentTransferError,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
-from archq.accounts import connect
 from archq.config import Config, QueueSettings
 from archq.control import ControlFile, parse_control
-from archq.delivery import Pace, deliver
 from archq.errors import InputOutputError
-from archq.filestate import FileState, Phase
 from archq.names import WireName, parse_wire_name
+from archq.shipping.delivery import Pace, deliver
 from archq.spool import QUEUED, Spool, SpooledFile
+from archq.spool.filestate import FileState, Phase
 from archq.submission import submit
+from archq.transports.accounts import connect
 from archq.transports.base import (
     NotPermittedTransferError,
     Scope,

@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from archq import hostkeys
-from archq.accounts import COMMAND_SECONDS, destination_of, opened, secret_source, with_secret
+from archq.doctor.probe import Probe
 from archq.errors import ArchqError, ConfigurationError, ExitStatus, from_os_error
-from archq.probe import Probe
+from archq.shipping.worker import die_with
+from archq.transports import hostkeys
+from archq.transports.accounts import COMMAND_SECONDS, destination_of, opened, secret_source, with_secret
 from archq.transports.base import NotPermittedTransferError, Stage, TransferError, Watch
-from archq.worker import die_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
     from archq.config import QueueSettings
-    from archq.destination import Destination
-    from archq.hostkeys import HostKey
     from archq.transports.base import Transport
+    from archq.transports.destination import Destination
+    from archq.transports.hostkeys import HostKey
 
 _PROCESSES = multiprocessing.get_context("fork")
 _SECRET = "password"  # noqa: S105  # the name of a step

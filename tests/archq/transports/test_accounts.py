@@ -20,15 +20,15 @@ from urllib.parse import urlsplit
 import paramiko
 import pytest
 
-from archq.accounts import connect, destination_of, read_secret, with_secret
 from archq.config import QueueSettings
-from archq.destination import Destination
 from archq.errors import ConfigurationError, ExitStatus
-from archq.hostkeys import HostKey, known_host, listed_name, pin
 from archq.options import Remote
-from archq.sshroute import route_to
+from archq.transports.accounts import connect, destination_of, read_secret, with_secret
 from archq.transports.base import PermanentTransferError, Scope, TemporaryTransferError, TransferError
+from archq.transports.destination import Destination
 from archq.transports.ftp import FtpTransport, tls_context
+from archq.transports.hostkeys import HostKey, known_host, listed_name, pin
+from archq.transports.sshroute import route_to
 from tests.servers.keys import make_ssh_key, write_secret
 from tests.servers.process import HOST, free_port
 from tests.tools import tool
@@ -163,7 +163,7 @@ def test_a_command_that_gives_no_password_says_why(command: str, words: str) -> 
 
 
 def test_a_command_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archq.accounts.COMMAND_SECONDS", 0.05)
+    monkeypatch.setattr("archq.transports.accounts.COMMAND_SECONDS", 0.05)
     with pytest.raises(ConfigurationError, match=r"password_command did not end within 0.05 s: nobody is there"):
         secret_from(password_command="sleep 60")
 
@@ -517,9 +517,8 @@ def test_what_goes_wrong_inside_the_library_is_not_printed(sshd_full: RunningSer
     with socket.create_server((HOST, 0)) as listener:
         threading.Thread(target=lambda: listener.accept()[0].close()).start()
         url = f"sftp://tdcin@{HOST}:{listener.getsockname()[1]}/incoming"
-        words = (
-            f"import archq.accounts as a, archq.config as c\ntry: a.connect(c.QueueSettings(name='q', url={url!r}))\n"
-        )
+        words = "import archq.transports.accounts as a, archq.config as c\n"
+        words += f"try: a.connect(c.QueueSettings(name='q', url={url!r}))\n"
         words += "except a.TransferError as error: print(error)"
         done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert "cannot begin an SSH session: the connection was lost" in done.stdout

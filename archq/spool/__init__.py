@@ -36,12 +36,12 @@ from archq.errors import (
     from_os_error,
 )
 from archq.fields import decode, encode
-from archq.filestate import FileState
 from archq.instants import format_instant
 from archq.names import checked_id, new_id
 from archq.options import Remote
-from archq.queuestate import QueueState
-from archq.records import format_record, parse_record
+from archq.spool.filestate import FileState
+from archq.spool.queuestate import QueueState
+from archq.spool.records import format_record, parse_record
 from archq.transferlog import Outcome, format_outcome
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from archq.destination import Destination
 from archq.errors import ConfigurationError, UsageError
 from archq.options import Remote
+from archq.transports.destination import Destination
 
 
 def parsed(url: str) -> Destination:

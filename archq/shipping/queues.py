@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from archq.config import find, load
 from archq.errors import ArchqError, ExitStatus
-from archq.housekeeping import keep_house
-from archq.service import notify
-from archq.shipper import BEAT_EVERY, Shipper
+from archq.shipping.service import notify
+from archq.shipping.shipper import BEAT_EVERY, Shipper
 from archq.spool import Spool
+from archq.spool.housekeeping import keep_house
+from archq.spool.wakeup import Wakeup
 from archq.submission import chosen_queue, configured_queues
-from archq.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
-from archq.queuestate import QueuePhase, QueueState
-from archq.schedule import queue_wait
+from archq.shipping.schedule import queue_wait
+from archq.spool.queuestate import QueuePhase, QueueState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archq.schedule import Key
-    from archq.worker import Failure
+    from archq.shipping.schedule import Key
+    from archq.shipping.worker import Failure
 
 
 class QueueHealth:

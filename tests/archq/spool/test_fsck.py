@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from archq.config import Config, QueueSettings
-from archq.fsck import check_spool
 from archq.spool import Spool
+from archq.spool.fsck import check_spool
 from archq.submission import submit
 
 

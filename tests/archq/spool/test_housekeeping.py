@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archq import changes, housekeeping
+from archq import changes
 from archq.errors import TemporaryError
-from archq.housekeeping import keep_house, make_room
-from archq.shipping import ship_once
-from archq.spool import CANCELLED, QUEUED, SENT
+from archq.shipping.queues import ship_once
+from archq.spool import CANCELLED, QUEUED, SENT, housekeeping
+from archq.spool.housekeeping import keep_house, make_room
 from tests.archq.instrument import Instrument
 
 if TYPE_CHECKING:

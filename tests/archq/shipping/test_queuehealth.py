@@ -7,11 +7,11 @@ import time
 import pytest
 
 from archq.instants import SECOND
-from archq.queuehealth import QueueHealth
-from archq.queuestate import QueuePhase, QueueState
+from archq.shipping.queuehealth import QueueHealth
+from archq.shipping.worker import Failure
 from archq.spool import RequestId
+from archq.spool.queuestate import QueuePhase, QueueState
 from archq.transports.base import Scope
-from archq.worker import Failure
 
 BIG, SMALL = (RequestId(1, "archive"), 1), (RequestId(2, "archive"), 1)
 FULL = Failure(message="the disk there is full", scope=Scope.QUEUE, permanent=False)

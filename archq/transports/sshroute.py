@@ -15,7 +15,7 @@ from archq.errors import ConfigurationError, from_os_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from archq.destination import Destination
+    from archq.transports.destination import Destination
 
 SYSTEM_FILE = "/etc/ssh/ssh_config"
 MOST_INCLUDES = 16  # one in another, as in ssh

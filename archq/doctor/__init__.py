@@ -7,14 +7,14 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from archq.accounts import destination_of
 from archq.config import load
+from archq.doctor.visit import Finding, Verdict, visit
 from archq.errors import ArchqError, ConfigurationError, ExitStatus, UsageError
-from archq.housekeeping import free_space
 from archq.quantities import format_size
 from archq.spool import STATES, Spool
+from archq.spool.housekeeping import free_space
 from archq.submission import chosen_queue
-from archq.visit import Finding, Verdict, visit
+from archq.transports.accounts import destination_of
 from archq.zones import find_zone
 
 if TYPE_CHECKING:

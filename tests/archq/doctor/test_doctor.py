@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archq.control import parse_control
+from archq.doctor.probe import CONTENT, Probe
 from archq.names import PROBE_INSTRUMENT, parse_wire_name
-from archq.probe import CONTENT, Probe
 from archq.spool import Spool
 from archq.transports.base import NotPermittedTransferError, TemporaryTransferError
 from archq.transports.file import FileTransport
@@ -44,7 +44,7 @@ class Patient:
     @property
     def environment(self) -> dict[str, str]:
         own = {"HOME": str(self.home), "ARCHQ_CONFIG": str(self.home / "archq.toml"), "PYTHONIOENCODING": "utf-8"}
-        return {**os.environ, **own, "PYTHONPATH": str(Path(__file__).parents[2]), "SSH_AUTH_SOCK": ""}
+        return {**os.environ, **own, "PYTHONPATH": str(Path(__file__).parents[3]), "SSH_AUTH_SOCK": ""}
 
     def configure(self, url: str, *, more: str = "", **said: object) -> None:
         lines = [f"{key} = {value if isinstance(value, float) else repr(str(value))}" for key, value in said.items()]
@@ -518,5 +518,5 @@ def test_every_step_is_in_the_manual(
     found = patient.at(sshd_full, known_hosts=patient.home / "known").examined("--pin", fingerprint(sshd_full))
     for server in (vsftpd_tls, vsftpd_drop_box):
         found |= patient.at(server).examined()
-    documented = re.findall(r"(?m)^\.It Cm (.+)$", (Path(__file__).parents[2] / "man" / "archq-doctor.1").read_text())
+    documented = re.findall(r"(?m)^\.It Cm (.+)$", (Path(__file__).parents[3] / "man" / "archq-doctor.1").read_text())
     assert set(documented) == {step for step in found if not step.startswith("queue ")}

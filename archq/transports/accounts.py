@@ -12,10 +12,10 @@ import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archq.destination import Destination
 from archq.errors import ConfigurationError, UsageError, from_os_error
 from archq.secretfiles import read_private
 from archq.transports.base import UNWATCHED, PermanentTransferError, Scope, TransferError
+from archq.transports.destination import Destination
 
 if TYPE_CHECKING:
     import ssl

@@ -17,19 +17,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archq.accounts import connect
-from archq.delivery import Pace, deliver
 from archq.errors import ArchqError, from_os_error
+from archq.shipping.delivery import Pace, deliver
 from archq.spool import QUEUED, RequestId, Spool
+from archq.transports.accounts import connect
 from archq.transports.base import PermanentTransferError, Scope, TransferError
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from archq.config import QueueSettings
-    from archq.filestate import FileState
+    from archq.shipping.throttle import Throttle
     from archq.spool import SpooledFile
-    from archq.throttle import Throttle
+    from archq.spool.filestate import FileState
     from archq.transports.base import Transport
 
 _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection

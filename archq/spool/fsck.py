@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from archq import durable
 from archq.checksum import sum_file
 from archq.errors import ArchqError
-from archq.filestate import Phase
 from archq.spool import SENT, STATES, RequestId
+from archq.spool.filestate import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from archq import durable
 from archq.control import format_control
 from archq.errors import InputOutputError, from_os_error
-from archq.filestate import FileState, Phase
 from archq.names import WireName
+from archq.spool.filestate import FileState, Phase
 from archq.transports.base import NotPermittedTransferError, TemporaryTransferError, TransferError
 
 if TYPE_CHECKING:

@@ -14,25 +14,25 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from archq.errors import DISK_FULL, ArchqError, ExitStatus, from_os_error
-from archq.filestate import FileState, Phase
-from archq.housekeeping import make_room
 from archq.instants import SECOND
-from archq.mail import mail_sent
 from archq.quantities import format_size
-from archq.queuehealth import QueueHealth
-from archq.queuestate import QueuePhase, QueueState
-from archq.schedule import BLOCKED_WAIT, FILE_LONGEST_WAIT, LARGE, Agenda, Candidate, file_wait
+from archq.shipping.mail import mail_sent
+from archq.shipping.queuehealth import QueueHealth
+from archq.shipping.schedule import BLOCKED_WAIT, FILE_LONGEST_WAIT, LARGE, Agenda, Candidate, file_wait
+from archq.shipping.throttle import Throttle
+from archq.shipping.worker import Failure, Worker
 from archq.spool import QUEUED, SENT
-from archq.throttle import Throttle
+from archq.spool.filestate import FileState, Phase
+from archq.spool.housekeeping import make_room
+from archq.spool.queuestate import QueuePhase, QueueState
 from archq.transports.base import Scope
-from archq.worker import Failure, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from archq.config import QueueSettings
     from archq.spool import RequestId, Spool, SpooledFile, Ticket
-    from archq.wakeup import Call, Wakeup
+    from archq.spool.wakeup import Call, Wakeup
 
 EXPIRIES_BEFORE_HOLD = 2
 RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by the server, in silence

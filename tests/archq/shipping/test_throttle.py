@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from archq.throttle import Throttle
+from archq.shipping.throttle import Throttle
 
 _PROCESSES = multiprocessing.get_context("fork")
 
