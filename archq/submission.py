@@ -9,7 +9,7 @@ import stat
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archq import durable
@@ -228,7 +228,7 @@ class _Submission:
             agent=f"archq/{__version__}",
             options=self.options.travelling,
         )
-        self.draft.write(f"{part}.cf", format_control(control))
+        self.draft.write(f"{part}.cf", _with_room(control))
         return size
 
     def copy(self, part: int, source: str, descriptor: int) -> tuple[int, Checksum, int]:
@@ -351,6 +351,12 @@ def _next_local(hour: int, minute: int, now: int) -> int:
     if instant <= now:
         instant = int(time.mktime((*wanted[:2], wanted[2] + 1, *wanted[3:]))) * SECOND  # mktime carries over
     return instant
+
+
+def _with_room(control: ControlFile) -> bytes:
+    """Return the control file's text; raise MalformedError if it could not take what its delivery adds to it."""
+    format_control(replace(control, started=control.queued, seconds=1e11, tries=10**9, signature="0" * 512))
+    return format_control(control)
 
 
 def account_name() -> str:

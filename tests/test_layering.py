@@ -67,6 +67,21 @@ def test_the_archive_side_and_the_reports_import_only_the_shared_vocabulary(pack
         assert existing(imports(path)) <= VOCABULARY | own, name
 
 
+@pytest.mark.parametrize(
+    ("package", "others"),
+    [
+        ("archq.spool", ()),
+        ("archq.transports", ()),
+        ("archq.shipping", ("archq.spool", "archq.transports", "archq.submission")),
+    ],
+)
+def test_the_packages_of_the_instrument_side_build_on_each_other_one_way(package: str, others: tuple[str, ...]) -> None:
+    allowed = (package, *others)
+    for name, path in modules(package.replace(".", "/")):
+        foreign = existing(imports(path)) - VOCABULARY
+        assert all(f"{found}.".startswith(tuple(f"{one}." for one in allowed)) for found in foreign), (name, foreign)
+
+
 def test_nothing_points_back_from_the_instrument_side() -> None:
     for name, path in modules("archq"):
         foreign = {found for found in imports(path) if found.split(".")[0] in {"sweeper", "logsum"}}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from archq.spool import SpooledFile
     from archq.transports.base import Transport
 
+    Sign = Callable[[ControlFile], ControlFile]
     Record = Callable[[FileState], object]
 
 # To how many nanoseconds filesystems keep times: ext4, NTFS, NFS, an old ext3, FAT.
@@ -90,29 +91,41 @@ def _is_kept(mtime: int, there: int) -> bool:
     return any(there == mtime // grain * grain for grain in _TIME_GRAINS)
 
 
+def _unsigned(control: ControlFile) -> ControlFile:
+    return control
+
+
 def deliver(
-    file: SpooledFile, transport: Transport, *, may_rename: bool, record: Record, pace: Pace | None = None
+    file: SpooledFile,
+    transport: Transport,
+    *,
+    may_rename: bool,
+    record: Record,
+    pace: Pace | None = None,
+    signed: Sign = _unsigned,
 ) -> FileState:
     """Deliver ``file`` and return its state, which says sent.
 
     ``record`` makes a state durable; it is called before anything of a new try is sent and whenever an error has shown
-    how far that try came, so that a delivery after this one, in this process or another, goes on rightly.  Raise
-    TransferError, or InputOutputError where the spooled copy is at fault.
+    how far that try came, so that a delivery after this one, in this process or another, goes on rightly.  ``signed``
+    returns the control file with its signature, if it is to have one.  Raise TransferError, or InputOutputError where
+    the spooled copy is at fault.
     """
     kind = _Renamed if may_rename else _Final
-    return kind(file, transport, record, pace or Pace()).deliver()
+    return kind(file, transport, record, pace or Pace(), signed).deliver()
 
 
 class _Delivery:
     """What both kinds of account have in common."""
 
-    def __init__(self, file: SpooledFile, transport: Transport, record: Record, pace: Pace) -> None:
+    def __init__(self, file: SpooledFile, transport: Transport, record: Record, pace: Pace, signed: Sign) -> None:
         self.control = file.control
         self.data_path = file.data_path
         self.state = file.state
         self.transport = transport
         self._record = record
         self.pace = pace
+        self.signed = signed
 
     @property
     def wire(self) -> WireName:
@@ -160,7 +173,7 @@ class _Delivery:
         sent: ControlFile = replace(
             self.control, started=self.state.started, seconds=self.state.seconds, tries=self.state.tries
         )
-        return format_control(sent)
+        return format_control(self.signed(sent))
 
     def put_control(self, name: str, *, taken_with: str = "") -> None:
         self.require_queued()

@@ -17,8 +17,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archq.errors import ArchqError, from_os_error
+from archq.errors import ArchqError, ConfigurationError, from_os_error
 from archq.shipping.delivery import Pace, deliver
+from archq.signature import read_key, sign
 from archq.spool import QUEUED, RequestId, Spool
 from archq.transports.accounts import connect
 from archq.transports.base import PermanentTransferError, Scope, TransferError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from archq.config import QueueSettings
+    from archq.control import ControlFile
     from archq.shipping.throttle import Throttle
     from archq.spool import SpooledFile
     from archq.spool.filestate import FileState
@@ -175,7 +177,18 @@ class _Child:
         def record(state: FileState) -> None:
             self._spool.record(file, state)
 
-        deliver(file, session, may_rename=may_rename, record=record, pace=pace)
+        deliver(file, session, may_rename=may_rename, record=record, pace=pace, signed=self._signed)
+
+    def _signed(self, control: ControlFile) -> ControlFile:
+        """Sign with the queue's key if it has one; the key is read each time, so that a new one counts at once."""
+        if not self._settings.sign_key:
+            return control
+        name, _, path = self._settings.sign_key.partition(":")
+        try:
+            return sign(control, read_key(name, path))
+        except ConfigurationError as error:
+            message = f"[queue.{self._settings.name}] sign_key: {error}"
+            raise PermanentTransferError(message, Scope.QUEUE) from error
 
     def _may_rename(self, session: Transport) -> bool:
         """Take an account for upload-only until something proves more."""
