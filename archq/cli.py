@@ -57,11 +57,11 @@ def cli() -> None:
 @click.argument("files", metavar="FILE…", nargs=-1)
 def submit(files: tuple[str, ...], silent: bool, wait: bool, _copy: bool, **wishes: Any) -> int:
     """Queue FILEs as one request and print its id; - is standard input."""
-    from archq.submission import submit
+    from archq.submission import announce, submit
 
     request = submit(files, warn=_warn, **wishes)
     if not silent:
-        click.echo(f"request id is {request.id} ({request.files} file(s))")
+        announce(request)
     return _wait(request.id) if wait else ExitStatus.DONE
 
 

@@ -20,6 +20,7 @@ from archq.errors import (
     DISK_FULL,
     ArchqError,
     ConfigurationError,
+    InputOutputError,
     NoInputError,
     TemporaryError,
     UsageError,
@@ -102,6 +103,15 @@ def submit(
 def _tell(spool: Spool, request: Request) -> None:
     facts = {"request": str(request.id), "by": account_name(), "files": str(request.files), "bytes": str(request.bytes)}
     spool.tell("queued", facts)
+
+
+def announce(request: Request) -> None:
+    """Print the request's id; raise InputOutputError if that cannot be done, or what is queued is submitted again."""
+    try:
+        print(f"request id is {request.id} ({request.files} file(s))", flush=True)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputOutputError(f"{request.id} is queued, but its id cannot be printed: {why}") from error
 
 
 def ensure_shipped(config: Config, spool: Spool, request: RequestId) -> None:

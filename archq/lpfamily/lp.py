@@ -13,7 +13,7 @@ from archq.lpfamily.command import FamilyError, refuse_mistakes, run_drop_in, to
 from archq.lpfamily.scanner import Flags, last_values, operands, scan
 from archq.lpfamily.system import hand_over, system_program
 from archq.lpfamily.words import copies_of, priority_of, when_of
-from archq.submission import QUEUE_VARIABLES, STANDARD_INPUT, EmptyInputError, submit
+from archq.submission import QUEUE_VARIABLES, STANDARD_INPUT, EmptyInputError, announce, submit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ def _submit(config: Config, queue: str, words: Sequence[Word]) -> None:
     except EmptyInputError as error:
         raise FamilyError("No file in print request.") from error
     if "s" not in values:
-        print(f"request id is {request.id} ({request.files} file(s))")
+        announce(request)
 
 
 def _warn_of_ignored(values: Mapping[str, str]) -> None:

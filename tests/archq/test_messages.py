@@ -123,3 +123,11 @@ def test_a_request_that_is_queued_is_named_even_where_no_shipper_can_be_started(
         "archive-1 is queued, but cannot start what sends it: Resource temporarily unavailable: say archq ship"
     ]
     assert instrument.spool.requests(QUEUED) == [request]
+
+
+def test_an_id_that_cannot_be_printed_is_told_all_the_same(instrument: Instrument) -> None:
+    with open("/dev/full", "w") as full:
+        done = instrument.begin("submit", instrument.frame(), stdout=full)
+        _output, errors = done.communicate(timeout=60)
+    assert done.returncode == 74
+    assert errors == "archq: archive-1 is queued, but its id cannot be printed: No space left on device\n"
