@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench dist clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/ready
@@ -20,8 +20,11 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/python -m bench
 
+dist: $(VENV)/ready
+	$(BIN)/python -m build --outdir dist
+
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf dist $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache
 
 # The stamp is written last: an interrupted installation is begun again.
 $(VENV)/ready: pyproject.toml

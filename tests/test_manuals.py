@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -184,6 +185,12 @@ def test_every_wait_is_as_long_as_the_manual_says() -> None:
     }
     assert "up to a fifth" in page("archq-spool.7")
     assert schedule.JITTER == 1 / 5
+
+
+def test_every_page_is_installed_where_man_looks_for_it() -> None:
+    project = tomllib.loads((MANUALS.parent / "pyproject.toml").read_text())
+    installed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert installed == {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in PAGES}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
