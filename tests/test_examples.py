@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
-from archq import shipper
 from archq.cli import cli
 from archq.config import load
+from archq.shipping.shipper import BEAT_EVERY
 from logsum.cli import command as logsum_command
 from sweeper.cli import command as sweeper_command
 from tests.requirements import require
@@ -72,8 +72,8 @@ def test_the_watchdog_is_more_patient_than_the_shipper_is_slow() -> None:
     text = (INSTRUMENT / "etc/systemd/system/archq-ship.service").read_text()
     seconds = re.search(r"(?m)^WatchdogSec=(\d+)$", text)
     assert seconds
-    assert int(seconds[1]) >= 4 * shipper.BEAT_EVERY
-    assert f"every {shipper.BEAT_EVERY:g} seconds" in text
+    assert int(seconds[1]) >= 4 * BEAT_EVERY
+    assert f"every {BEAT_EVERY:g} seconds" in text
 
 
 @pytest.mark.parametrize("path", CRONTABS, ids=ids)
