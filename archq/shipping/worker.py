@@ -14,6 +14,7 @@ import os
 import signal
 import struct
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Of all workers: a process that inherits another one's would keep that one waiting when we close ours.
+_OUR_ENDS: weakref.WeakSet[Connection] = weakref.WeakSet()
 _METER = struct.Struct("=qd?")  # bytes moved, when last (time.monotonic), whether the account can resume
 
 
@@ -64,8 +67,9 @@ class Worker:
         """Start the process; it connects when it gets its first file."""
         self._meter = mmap.mmap(-1, _METER.size)
         self.pipe, theirs = _PROCESSES.Pipe()
+        _OUR_ENDS.add(self.pipe)
         child = _Child(spool, settings, throttle, theirs, self._meter)
-        self._process = _PROCESSES.Process(target=child.serve, args=(os.getpid(), self.pipe), daemon=True)
+        self._process = _PROCESSES.Process(target=child.serve, args=(os.getpid(),), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -118,9 +122,10 @@ class _Child:
         self._meter = meter
         self._session: Transport | None = None
 
-    def serve(self, parent: int, parents_pipe: Connection) -> None:
+    def serve(self, parent: int) -> None:
         """Deliver what the shipper names, until it closes the pipe or dies."""
-        parents_pipe.close()
+        for pipe in _OUR_ENDS:
+            pipe.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the shipper's to handle
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with(parent)
