@@ -94,13 +94,14 @@ def _chosen(config: Config, queue: str | None) -> list[QueueSettings]:
 
 
 def _ship_queue_once(spool: Spool, settings: QueueSettings, complain: Complain) -> ExitStatus:
-    try:
-        with spool.own_queue(settings.name):
-            shipper = Shipper(spool, settings, complain=complain)
-            signal.signal(signal.SIGTERM, lambda *_: shipper.stop())
-            return shipper.ship_once()
-    except BlockingIOError:
-        return ExitStatus.DONE
+    with contextlib.ExitStack() as owned:
+        try:
+            owned.enter_context(spool.own_queue(settings.name))
+        except BlockingIOError:
+            return ExitStatus.DONE
+        shipper = Shipper(spool, settings, complain=complain)
+        signal.signal(signal.SIGTERM, lambda *_: shipper.stop())
+        return shipper.ship_once()
 
 
 def _follow(
@@ -116,8 +117,13 @@ def _follow(
     """Be the shipper of ``queue``; raise BlockingIOError at once if there is one."""
     with spool.own_queue(queue), contextlib.closing(Wakeup(spool, queue)) as wakeup:
         shipper = Shipper(spool, config.queues[queue], complain=complain)
+
+        def stop(*_signal: object) -> None:
+            shipper.stop()
+            wakeup.ring()  # a signal alone does not end a wait
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: shipper.stop())
+            signal.signal(number, stop)
         beat = _Beat(spool, config, queue, complain, announce=announce, on_beat=on_beat)
         shipper.follow(wakeup, beat=beat, until_idle=until_idle)
     if announce:

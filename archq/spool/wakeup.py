@@ -63,6 +63,11 @@ class Wakeup:
         found = ((RequestId.parse(line.removeprefix("+")), line.startswith("+")) for line in lines)
         return [Call(request, is_new) for request, is_new in found if request]
 
+    def ring(self) -> None:
+        """Make the FIFO readable: whoever waits for it looks up.  May be called from a signal handler."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._descriptor, b"\n")
+
     def close(self) -> None:
         """Stop listening."""
         os.close(self._descriptor)
