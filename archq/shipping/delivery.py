@@ -230,8 +230,9 @@ class _Renamed(_Delivery):
 
     def start_again(self) -> int:
         """Begin a new try, of which nothing is there."""
-        with contextlib.suppress(TransferError):
-            self.transport.remove(self.wire.data.part)  # nobody else would
+        with contextlib.suppress(TransferError):  # nobody else would remove them
+            self.transport.remove(self.wire.data.part)
+            self.transport.remove(self.wire.control.part)
         self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
         return 0
 
