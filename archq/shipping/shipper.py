@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from archq.spool.wakeup import Call, Wakeup
 
 EXPIRIES_BEFORE_HOLD = 2
+PROBES_OF_A_RUN = 2  # files at which a run from cron finds that the queue fails, before it ends
 RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by the server, in silence
 STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is told to stop
 IDLE_GRACE = 2.0  # seconds in which a worker can tell itself what does not answer, and better than we can
@@ -70,6 +71,7 @@ class Shipper:
             settings.name, spool.queue_state(settings.name), record=self._record_queue, complain=complain
         )
         self._once = False
+        self._set_aside: list[Candidate] = []  # in a run from cron: files at which the queue failed
         self._held: str | None = None
         self._failed = 0
         self._stopping: float | None = None
@@ -88,7 +90,8 @@ class Shipper:
         return self._status()
 
     def _goes_on(self) -> bool:
-        return bool(len(self._agenda)) and self._health.works and self._held is None and not self._stopping
+        hopeful = self._health.works or len(self._set_aside) < PROBES_OF_A_RUN
+        return bool(len(self._agenda)) and hopeful and self._held is None and not self._stopping
 
     def follow(self, wakeup: Wakeup, *, beat: Callable[[], QueueSettings], until_idle: float | None = None) -> None:
         """Ship until :meth:`stop` is called: what is queued, and what comes.
@@ -211,7 +214,12 @@ class Shipper:
         if self._stopping or self._held is not None or len(self._running) >= self._settings.connections:
             return False
         # One prober: the rest of the queue waits until it has found the destination working.
-        return self._health.works or (not self._running and self._health.state.next_try <= time.time_ns())
+        return self._health.works or (not self._running and self._may_probe())
+
+    def _may_probe(self) -> bool:
+        if self._once:
+            return len(self._set_aside) < PROBES_OF_A_RUN
+        return self._health.state.next_try <= time.time_ns()
 
     def _small_only(self) -> bool:
         """Keep one of several connections for small files."""
@@ -221,9 +229,19 @@ class Shipper:
     def _start(self, candidate: Candidate) -> None:
         ticket = self._spool.ticket(QUEUED, candidate.request)
         maxftp = self._settings.maxftp if ticket.maxftp is None else ticket.maxftp
-        worker = self._idle.pop()[1] if self._idle else Worker(self._spool, self._settings, self._throttle)
-        worker.start(candidate.request, candidate.part)
+        worker = self._given(candidate)
         self._running[worker] = Running(candidate=candidate, began=time.monotonic(), maxftp=maxftp)
+
+    def _given(self, candidate: Candidate) -> Worker:
+        """Return a worker that has begun with ``candidate``; an idle one may have been killed meanwhile."""
+        while self._idle:
+            worker = self._idle.pop()[1]
+            with contextlib.suppress(OSError):
+                worker.start(candidate.request, candidate.part)
+                return worker
+        worker = Worker(self._spool, self._settings, self._throttle)
+        worker.start(candidate.request, candidate.part)
+        return worker
 
     # Deliveries end.
 
@@ -281,26 +299,35 @@ class Shipper:
 
     def _settle(self, candidate: Candidate, failure: Failure | None, rate: float = 0.0, maxftp: float = 0.0) -> None:
         try:
-            file = self._spool.file(QUEUED, candidate.request, candidate.part)
+            self._take_note(candidate, failure, rate, maxftp)
         except FileNotFoundError:
             self._forget(candidate.request)  # cancelled while it was on its way
-            return
         except ArchqError as error:
             self._complain_of_damage(candidate.request, error)
-            return
+
+    def _take_note(self, candidate: Candidate, failure: Failure | None, rate: float, maxftp: float) -> None:
+        file = self._spool.file(QUEUED, candidate.request, candidate.part)
         if failure is None:
             self._sent(file)
         elif failure.scope is Scope.QUEUE and not self._health.is_culprit(candidate.key):
             self._health.failed(candidate.key, failure)
-            # The next probe takes another file if there is one: it may be the fault of this one.
-            self._agenda.add(replace(candidate, next_try=self._health.state.next_try + SECOND))
+            self._put_behind_others(candidate)
         else:
             self._file_failed(file, failure, rate, maxftp)
+
+    def _put_behind_others(self, candidate: Candidate) -> None:
+        """Let the next probe take another file if there is one: the queue's failure may be the fault of this one."""
+        if self._once:
+            self._set_aside.append(candidate)
+        else:
+            self._agenda.add(replace(candidate, next_try=self._health.state.next_try + SECOND))
 
     def _sent(self, file: SpooledFile) -> None:
         self._tell("sent", file, {"tries": str(file.state.tries), "seconds": f"{file.state.seconds:.3f}"})
         if self._health.worked((file.request, file.part)):
             self._agenda.make_all_due()
+            while self._set_aside:
+                self._agenda.add(self._set_aside.pop())
         self._known.get(file.request, set()).discard(file.part)
         self._finish_if_sent(file.request)
 

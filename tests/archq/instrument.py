@@ -20,7 +20,7 @@ spool = "{home}/spool"
 autostart = {autostart}
 {top}
 [queue.archive]
-url = "file:{home}/incoming"
+url = "{url}"
 instrument = "minicam"
 {queue}
 [queue.other]
@@ -34,10 +34,12 @@ class Instrument:
     home: Path
 
     @classmethod
-    def at(cls, home: Path, *, top: str = "", queue: str = "", autostart: bool = False) -> Instrument:
+    def at(cls, home: Path, *, top: str = "", queue: str = "", autostart: bool = False, url: str = "") -> Instrument:
         for name in ("incoming", "other", "data"):
             (home / name).mkdir(exist_ok=True)
-        text = CONFIGURATION.format(home=home, top=top, queue=queue, autostart=str(autostart).lower())
+        text = CONFIGURATION.format(
+            home=home, url=url or f"file:{home}/incoming", top=top, queue=queue, autostart=str(autostart).lower()
+        )
         (home / "archq.toml").write_text(text)
         return cls(home)
 
@@ -65,6 +67,9 @@ class Instrument:
     def submit(self, *names: str, **wishes: Any) -> RequestId:
         frames = [self.frame(name) for name in names or ("img0001.fits",)]
         return submit(frames, config=self.config, **wishes).id
+
+    def submit_content(self, content: bytes, name: str = "img0001.fits", **wishes: Any) -> RequestId:
+        return submit([self.frame(name, content)], config=self.config, **wishes).id
 
     def archq(self, *words: str | Path, status: int = 0, **settings: Any) -> subprocess.CompletedProcess[str]:
         """Run the command and expect ``status``."""

@@ -1,0 +1,505 @@
+"""A queue's shipper: everything arrives, nothing stops silently, and whatever hangs is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from archq.control import parse_control
+from archq.errors import ExitStatus
+from archq.filestate import FileState, Phase
+from archq.instants import SECOND
+from archq.names import parse_wire_name
+from archq.queuestate import QueuePhase
+from archq.schedule import BLOCKED_WAIT, FILE_FIRST_WAIT, FILE_LONGEST_WAIT
+from archq.shipper import Shipper, after_failure, is_to_be_sent
+from archq.shipping import ship_once
+from archq.spool import CANCELLED, QUEUED, SENT, RequestId, Spool, Ticket
+from archq.throttle import Throttle
+from archq.transports.base import Scope
+from archq.worker import Failure, Worker
+from tests.archq.instrument import Instrument
+from tests.places import Place, real
+from tests.servers import lying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.servers.lying import Answer
+    from tests.servers.process import RunningServer
+
+LARGE = bytes(range(256)) * 40_000  # bytes: more than the sockets between us and a server hold
+
+
+def at_place(home: Path, place: Place) -> Instrument:
+    """Give an instrument whose queue leads to ``place``."""
+    settings = place.settings
+    keys = {name: getattr(settings, name) for name in ("account", "password_file", "key", "known_hosts")}
+    lines = [f'{name} = "{value}"' for name, value in keys.items() if value]
+    return Instrument.at(home, url=settings.url, queue="\n".join(lines))
+
+
+@contextlib.contextmanager
+def at_lying_server(home: Path, answers: Mapping[str, Answer], *keys: str) -> Iterator[Instrument]:
+    (home / "incoming").mkdir(exist_ok=True)
+    with lying.ftp_server(home / "incoming", answers) as url:
+        yield Instrument.at(home, url=url, queue="\n".join(keys))
+
+
+def arrived(incoming: Path) -> Counter[str]:
+    """Return how often each file's id arrived; every arrival must be whole."""
+    found = Counter[str]()
+    for name in filter(None, map(parse_wire_name, os.listdir(incoming))):
+        if name == name.control:
+            control = parse_control((incoming / str(name)).read_bytes())
+            data = (incoming / str(name.data)).read_bytes()
+            assert control.checksum.digest == hashlib.sha256(data).hexdigest()
+            found[name.id] += 1
+    return found
+
+
+def ids(instrument: Instrument, state: str) -> list[str]:
+    spool = instrument.spool
+    return [file.control.id for request in spool.requests(state) for file in spool.files(state, request)]
+
+
+def state_of(instrument: Instrument, request: RequestId, part: int = 1) -> FileState:
+    return instrument.spool.file(QUEUED, request, part).state
+
+
+# Everything arrives.
+
+
+@pytest.mark.parametrize("server", ["vsftpd_drop_box", "sshd_drop_box", "sshd_full", "proftpd_full"])
+def test_what_is_queued_arrives_and_its_copies_are_kept(
+    server: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    running: RunningServer = request.getfixturevalue(server)
+    instrument = at_place(tmp_path, real(server, running, tmp_path))
+    instrument.submit("img0001.fits", "img0002.fits")
+    instrument.submit("img0003.fits", options={"inst": "megacam"})
+    done = instrument.archq("ship", "--once")
+    assert (done.stdout, done.stderr) == ("", "")
+    assert instrument.spool.requests(QUEUED) == []
+    assert arrived(running.incoming) == dict.fromkeys(ids(instrument, SENT), 1)
+    assert len(arrived(running.incoming)) == 3
+    kept = [file for one in instrument.spool.requests(SENT) for file in instrument.spool.files(SENT, one)]
+    assert [Path(file.data_path).read_bytes() for file in kept] == [b"light" * 100] * 3
+    assert {file.state.phase for file in kept} == {Phase.SENT}
+
+
+def test_there_may_be_nothing_to_ship(tmp_path: Path) -> None:
+    done = Instrument.at(tmp_path).archq("ship", "--once")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_queue_that_another_shipper_owns_is_left_to_it(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    instrument.submit()
+    with instrument.spool.own_queue("archive"):
+        assert instrument.archq("ship", "--once").stderr == ""
+        assert instrument.arrivals() == []
+    instrument.archq("ship", "--once")
+    assert instrument.arrivals() == ["minicam.1"]
+
+
+# What goes wrong.
+
+
+def test_a_server_that_is_down_makes_the_queue_wait_until_it_is_back(
+    vsftpd_drop_box: RunningServer, tmp_path: Path
+) -> None:
+    instrument = at_place(tmp_path, real("vsftpd", vsftpd_drop_box, tmp_path))
+    request = instrument.submit()
+    vsftpd_drop_box.stop()
+    done = instrument.archq("ship", "--once", status=ExitStatus.TEMPORARY)
+    assert re.fullmatch(
+        r"archq: queue archive is waiting: ftp://\S+: cannot connect: nothing listens there: Connection refused\n",
+        done.stderr,
+    )
+    assert instrument.spool.queue_state("archive").phase is QueuePhase.WAITING
+    assert state_of(instrument, request) == FileState()
+    assert "waiting: ftp://" in instrument.archq("status").stdout
+    vsftpd_drop_box.start()
+    assert instrument.archq("ship", "--once").stderr == ""
+    assert len(arrived(vsftpd_drop_box.incoming)) == 1
+    assert instrument.spool.queue_state("archive").phase is QueuePhase.WORKING
+
+
+def test_a_wrong_password_blocks_the_queue_and_holds_no_file(vsftpd_drop_box: RunningServer, tmp_path: Path) -> None:
+    place = real("vsftpd", vsftpd_drop_box, tmp_path)
+    instrument = at_place(tmp_path, place)
+    request = instrument.submit()
+    assert place.settings.password_file
+    password = Path(place.settings.password_file).read_text()
+    Path(place.settings.password_file).write_text("a wrong one\n")
+    done = instrument.archq("ship", "--once", status=ExitStatus.REFUSED)
+    assert re.fullmatch(
+        r"archq: queue archive is blocked: \S+ cannot log in as ftp: the server says 530.*\n", done.stderr
+    )
+    assert instrument.spool.queue_state("archive").phase is QueuePhase.BLOCKED
+    assert not state_of(instrument, request).held
+    Path(place.settings.password_file).write_text(password)
+    assert instrument.archq("ship", "--once").stderr == ""
+    assert len(arrived(vsftpd_drop_box.incoming)) == 1
+
+
+@pytest.mark.parametrize("typo_first", [True, False])
+def test_one_requests_own_mistake_does_not_stop_the_others(
+    vsftpd_drop_box: RunningServer, tmp_path: Path, typo_first: bool
+) -> None:
+    instrument = at_place(tmp_path, real("vsftpd", vsftpd_drop_box, tmp_path))
+    wishes = [{"options": {"rempath": "/incomming-private"}}, {}]
+    requests = [instrument.submit(**one) for one in (wishes if typo_first else wishes[::-1])]
+    typo = requests[0 if typo_first else 1]
+    done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert f"{typo} (img0001.fits): failed: " in done.stderr
+    assert instrument.spool.requests(QUEUED) == [typo]
+    assert len(arrived(vsftpd_drop_box.incoming)) == 1
+    assert instrument.spool.queue_state("archive").phase is QueuePhase.WORKING
+    shown = "".join(instrument.archq(*words).stdout for words in (("status",), ("log",), ("status", "--json")))
+    assert "incomming-private" not in f"{shown}{done.stderr}"
+
+
+@pytest.mark.parametrize("bad_one", [0, 1])
+def test_a_file_that_the_server_refuses_does_not_stop_a_run_from_cron(tmp_path: Path, bad_one: int) -> None:
+    refused: list[str] = []
+
+    def picky(session: lying.FtpSession, name: str) -> None:
+        if any(one in name for one in refused):
+            session.say("552 Too large for this account.")
+        else:
+            session.stor(name)
+
+    with at_lying_server(tmp_path, {"STOR": picky}, 'account = "upload-only"', "connections = 1") as instrument:
+        requests = [instrument.submit() for _ in range(3)]
+        refused.append(instrument.spool.file(QUEUED, requests[bad_one], 1).control.id)
+        done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert f"{requests[bad_one]} (img0001.fits): failed: " in done.stderr
+    assert instrument.spool.requests(QUEUED) == [requests[bad_one]]
+    assert len(arrived(tmp_path / "incoming")) == 2
+
+
+def test_damaged_records_of_one_request_do_not_stop_the_others(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    requests = [instrument.submit() for _ in range(4)]
+    places = [Path(instrument.spool.place(QUEUED, str(request))) for request in requests]
+    os.truncate(places[0] / "1.cf", 100)
+    (places[1] / "request").write_text("nonsense\n")
+    (places[2] / "1.df").unlink()
+    done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert len(arrived(tmp_path / "incoming")) == 1
+    assert instrument.spool.requests(SENT) == requests[3:]
+    assert f"archq: {requests[0]}: its records in the spool are damaged (no complete check= line yet)" in done.stderr
+    assert f"archq: {requests[1]}: its records in the spool are damaged (not a key=value pair" in done.stderr
+    assert f"archq: {requests[2]} (img0001.fits): held: the spool's copy cannot be used: " in done.stderr
+
+
+# What hangs.
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"CONNECT": lying.hang},
+        {"USER": lying.hang},
+        {"PASV": lying.hang},
+        {"STOR": lying.hang},
+        {"STOR": lying.store_and_hang},
+        {"STOR": lying.store_slowly},
+        {"SIZE": lying.hang},
+    ],
+    ids=["greeting", "login", "data connection", "go-ahead", "last reply", "drip", "size"],
+)
+def test_maxftp_ends_whatever_hangs_and_the_next_file_goes_on(tmp_path: Path, answers: dict[str, Answer]) -> None:
+    [(verb, answer)] = answers.items()
+    once = {verb: lying.only_first(answer, lying.HONEST[verb])}
+    with at_lying_server(tmp_path, once, 'account = "upload-only"', "connections = 1") as instrument:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        first = instrument.submit_content(LARGE, options={"maxftp": "1"})
+        instrument.submit_content(b"light")
+        done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert re.search(
+        rf"archq: {first} \(img0001.fits\): failed: maxftp=1: not delivered within 1 s, \S+ k?M?B of 10.2 MB were sent",
+        done.stderr,
+    )
+    assert instrument.spool.requests(QUEUED) == [first]
+    assert len(arrived(tmp_path / "incoming")) == 1
+
+
+def test_a_file_that_maxftp_cannot_fit_is_held_after_the_second_time_and_says_what_to_do(tmp_path: Path) -> None:
+    with at_lying_server(tmp_path, {"STOR": lying.store_slowly}, 'account = "upload-only"') as instrument:
+        request = instrument.submit_content(LARGE, options={"maxftp": "1"})
+        first = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+        assert f"{request} (img0001.fits): failed: maxftp=1: " in first.stderr
+        assert not state_of(instrument, request).held
+        second = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+        wanted = (
+            rf"{request} \(img0001.fits\): held: 10.2 MB at \S+ [kM]?B/s needs about \d+ s, maxftp is 1: "
+            rf"archq alter {request} -o maxftp=0\n"
+        )
+        assert re.search(wanted, second.stderr)
+        assert state_of(instrument, request).held
+        assert instrument.archq("ship", "--once").stderr == ""
+        assert re.search(
+            rf"held.*\n *10.2 MB at .*archq alter {request} -o maxftp=0", instrument.archq("status").stdout
+        )
+
+
+def test_what_can_be_resumed_is_not_held_but_gets_through_bit_by_bit(tmp_path: Path) -> None:
+    slowly = lying.only_first(lying.store_slowly, lying.only_first(lying.store_slowly, lying.FtpSession.stor))
+    with at_lying_server(tmp_path, {"STOR": slowly}, 'account = "full"') as instrument:
+        request = instrument.submit_content(LARGE, options={"maxftp": "1"})
+        for _ in range(2):
+            instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+            assert not state_of(instrument, request).held
+        instrument.archq("alter", str(request), "-o", "maxftp=0")
+        instrument.archq("ship", "--once")
+    assert len(arrived(tmp_path / "incoming")) == 1
+    [data] = (tmp_path / "incoming").glob("*.df")
+    assert data.read_bytes() == LARGE
+
+
+def test_without_a_maxftp_the_idle_limit_ends_what_says_nothing(tmp_path: Path) -> None:
+    with at_lying_server(tmp_path, {"STOR": lying.store_and_hang}, "maxftp = 0", "idle = 1") as instrument:
+        request = instrument.submit()
+        done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert f"{request} (img0001.fits): failed: " in done.stderr
+    assert done.stderr.endswith("no answer in time (idle=1 s)\n")
+
+
+# People, and other processes.
+
+
+def test_what_is_cancelled_while_it_is_sent_does_not_arrive(tmp_path: Path) -> None:
+    with at_lying_server(tmp_path, {"STOR": lying.store_slowly}, 'account = "upload-only"') as instrument:
+        request = instrument.submit_content(LARGE[:300_000])
+        shipping = instrument.begin("ship", "--once")
+        wait_for(lambda: list((tmp_path / "incoming").glob("*.df")))
+        instrument.archq("cancel", str(request))
+        _output, errors = shipping.communicate(timeout=60)
+    assert (shipping.returncode, errors) == (0, "")
+    assert instrument.spool.requests(CANCELLED) == [request]
+    assert arrived(tmp_path / "incoming") == {}
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class CancellingSpool(Spool):
+    """Somebody cancels a request in the very moment in which it was sent."""
+
+    def tell(self, event: str, facts: Mapping[str, str]) -> None:
+        super().tell(event, facts)
+        if event == "sent":
+            request = RequestId.parse(facts["request"])
+            assert request
+            self.move(request, QUEUED, CANCELLED)
+
+
+def test_a_cancel_that_comes_when_all_is_sent_disturbs_nobody(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    instrument.submit()
+    spool = CancellingSpool(instrument.config.spool)
+    assert shipped(spool, instrument) == (ExitStatus.DONE, [])
+    assert spool.requests(QUEUED) == []
+
+
+def shipped(spool: Spool, instrument: Instrument) -> tuple[ExitStatus, list[str]]:
+    complaints: list[str] = []
+    with spool.own_queue("archive"):
+        status = Shipper(spool, instrument.config.queues["archive"], complain=complaints.append).ship_once()
+    return status, complaints
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    following = instrument.begin("ship", "--follow", "-d", "archive")
+    try:
+        for number in range(1, 4):
+            instrument.submit()
+            wait_for(lambda number=number: len(instrument.spool.requests(SENT)) == number)
+            for worker in children(following.pid):
+                os.kill(worker, signal.SIGKILL)
+    finally:
+        following.terminate()
+        _output, errors = following.communicate(timeout=30)
+    assert (following.returncode, errors) == (0, "")
+    assert len(arrived(tmp_path / "incoming")) == 3
+
+
+def test_a_worker_whose_session_is_ended_ends_whatever_others_do(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    queue, throttle = instrument.config.queues["archive"], Throttle(None)
+    first, second = (Worker(instrument.spool, queue, throttle) for _ in range(2))
+    first.retire()
+    wait_for(lambda: not first.is_alive())
+    assert second.is_alive()
+    second.kill()
+
+
+class NoMoreProcessesError(BlockingIOError):
+    """What fork(2) says at a limit of processes: EAGAIN, as if somebody else had a lock."""
+
+
+def test_a_machine_without_a_process_left_is_not_taken_for_another_shipper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> int:
+        raise NoMoreProcessesError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    instrument = Instrument.at(tmp_path)
+    request = instrument.submit()
+    monkeypatch.setattr(os, "fork", none_left)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(NoMoreProcessesError):
+        ship_once(instrument.config, None, complain=lambda _line: None)
+    monkeypatch.undo()
+    assert instrument.spool.requests(QUEUED) == [request]
+
+
+def test_a_worker_that_is_killed_at_work_costs_no_file(tmp_path: Path) -> None:
+    slow_once = lying.only_first(lying.store_slowly, lying.FtpSession.stor)
+    with at_lying_server(tmp_path, {"STOR": slow_once}, 'account = "upload-only"') as instrument:
+        request = instrument.submit_content(LARGE)
+        shipping = instrument.begin("ship", "--once")
+        wait_for(lambda: list((tmp_path / "incoming").glob("*.df")))
+        [worker] = children(shipping.pid)
+        os.kill(worker, signal.SIGKILL)
+        _output, errors = shipping.communicate(timeout=60)
+        assert shipping.returncode == ExitStatus.SOME_FAILED
+        assert errors == f"archq: {request} (img0001.fits): failed: its worker died (exit status -9)\n"
+        instrument.archq("ship", "--once")
+    assert len(arrived(tmp_path / "incoming")) == 1
+
+
+@pytest.mark.parametrize("account", ["full", "upload-only"])
+def test_whenever_the_shipper_is_killed_everything_arrives(tmp_path: Path, account: str) -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    instrument = Instrument.at(tmp_path, queue=f'account = "{account}"\nconnections = 3')
+    for number in range(12):
+        instrument.submit_content(chance.randbytes(300_000), name=f"img{number:04}.fits")
+    wanted = set(ids(instrument, QUEUED))
+    kills = 0
+    while instrument.spool.requests(QUEUED) and kills < 40:
+        shipper = os.fork()
+        if shipper == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                status = shipped(instrument.spool, instrument)[0]
+            os._exit(status)
+        time.sleep(chance.uniform(0.0, 0.08))
+        os.kill(shipper, signal.SIGKILL)
+        os.waitpid(shipper, 0)
+        kills += 1
+        wait_for(lambda: free(instrument))
+    instrument.archq("ship", "--once")
+    assert set(ids(instrument, SENT)) == wanted
+    assert set(arrived(tmp_path / "incoming")) == wanted
+    states = [file.state for one in instrument.spool.requests(SENT) for file in instrument.spool.files(SENT, one)]
+    assert {state.phase for state in states} == {Phase.SENT}
+    assert not [name for name in os.listdir(tmp_path / "incoming") if name.endswith(".part")]
+
+
+def free(instrument: Instrument) -> bool:
+    """Tell whether nobody owns the queue: the workers of a killed shipper die a moment after it."""
+    try:
+        with instrument.spool.own_queue("archive"):
+            return True
+    except BlockingIOError:
+        return False
+
+
+# What a failure does to a file (pure).
+
+NOW = 1_800_000_000 * SECOND
+
+
+def failed(
+    state: FileState, scope: Scope = Scope.FILE, *, permanent: bool = False, tmp_path: Path, rate: float = 0.0
+) -> FileState:
+    instrument = Instrument.at(tmp_path)
+    file = instrument.spool.file(QUEUED, instrument.submit(), 1)
+    failure = Failure(message="it broke", scope=scope, permanent=permanent)
+    return after_failure(replace(file, state=state), failure, NOW, 0.5, rate=rate, maxftp=600.0)
+
+
+def test_a_file_that_failed_waits_longer_each_time_but_not_for_ever(tmp_path: Path) -> None:
+    waits, state = [], FileState()
+    for _ in range(14):
+        state = failed(state, tmp_path=tmp_path)
+        waits.append((state.next_try - NOW) / SECOND)
+    assert waits[:4] == [FILE_FIRST_WAIT, 2 * FILE_FIRST_WAIT, 4 * FILE_FIRST_WAIT, 8 * FILE_FIRST_WAIT]
+    assert waits == sorted(waits)
+    assert waits[-1] == FILE_LONGEST_WAIT
+    assert (state.failures, state.reason, state.held) == (14, "it broke", False)
+
+
+def test_only_a_file_that_cannot_succeed_is_held(tmp_path: Path) -> None:
+    assert failed(FileState(), Scope.FILE, permanent=True, tmp_path=tmp_path).held
+    assert not failed(FileState(), Scope.FILE, permanent=False, tmp_path=tmp_path).held
+
+
+def test_a_requests_own_mistake_is_tried_again_now_and_then(tmp_path: Path) -> None:
+    state = failed(FileState(), Scope.REQUEST, permanent=True, tmp_path=tmp_path)
+    assert not state.held
+    assert state.next_try - NOW == BLOCKED_WAIT * SECOND
+
+
+def test_two_expiries_that_moved_hold_a_file_that_cannot_be_resumed(tmp_path: Path) -> None:
+    first = failed(FileState(), rate=50.0, tmp_path=tmp_path)
+    assert (first.expiries, first.held) == (1, False)
+    between = failed(first, tmp_path=tmp_path)
+    assert (between.expiries, between.held) == (1, False)
+    second = failed(between, rate=50.0, tmp_path=tmp_path)
+    assert (second.expiries, second.held) == (2, True)
+    assert re.fullmatch(
+        r"500 B at 50 B/s needs about 10 s, maxftp is 600: archq alter archive-\d+ -o maxftp=0", second.reason
+    )
+
+
+def ticket(**changes: object) -> Ticket:
+    return Ticket(user="observer", title="x", queued=NOW, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("state", "asked", "sent"),
+    [
+        (FileState(), ticket(), True),
+        (FileState(), ticket(hold="by observer"), False),
+        (FileState(held=True, failed=NOW), ticket(), False),
+        (FileState(held=True, failed=NOW), ticket(altered=NOW + 1), True),
+        (FileState(held=True, failed=NOW), ticket(altered=NOW - 1), False),
+        (FileState(failed=NOW, failures=3), ticket(), True),
+    ],
+)
+def test_a_file_waits_for_a_connection_unless_somebody_holds_it(state: FileState, asked: Ticket, sent: bool) -> None:
+    assert is_to_be_sent(state, asked) is sent
