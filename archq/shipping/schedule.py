@@ -61,24 +61,26 @@ class Agenda:
     """The files that wait for a connection: each is due or will be."""
 
     def __init__(self) -> None:
-        self._live: dict[Key, Candidate] = {}
+        self._live: dict[RequestId, dict[int, Candidate]] = {}  # by request, then by part
         # Heaps may hold entries that are no longer live; they are passed over when they come up.
         self._due: dict[bool, Heap] = {False: [], True: []}
         self._later: list[tuple[int, int, Candidate]] = []
         self._count = itertools.count()  # settles ties, as candidates themselves have no order
 
     def __len__(self) -> int:
-        return len(self._live)
+        return sum(map(len, self._live.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._live)
 
     def add(self, candidate: Candidate) -> None:
         """Add a file, or replace what is known of it."""
-        self._live[candidate.key] = candidate
+        self._live.setdefault(candidate.request, {})[candidate.part] = candidate
         heapq.heappush(self._later, (candidate.due, next(self._count), candidate))
 
     def discard(self, request: RequestId) -> None:
         """Forget every file of ``request``."""
-        for key in [key for key in self._live if key[0] == request]:
-            del self._live[key]
+        self._live.pop(request, None)
 
     def take(self, now: int, *, small_only: bool = False) -> Candidate | None:
         """Remove and return the due file that comes first, None if none is due."""
@@ -88,7 +90,9 @@ class Agenda:
         if first is None:
             return None
         candidate = heapq.heappop(first)[2]
-        del self._live[candidate.key]
+        del self._live[candidate.request][candidate.part]
+        if not self._live[candidate.request]:
+            del self._live[candidate.request]
         return candidate
 
     def next_due(self, now: int) -> int | None:
@@ -100,7 +104,7 @@ class Agenda:
 
     def make_all_due(self) -> None:
         """Let no error make anything wait any longer."""
-        for candidate in list(self._live.values()):
+        for candidate in [candidate for parts in self._live.values() for candidate in parts.values()]:
             if candidate.next_try:
                 self.add(replace(candidate, next_try=0))
 
@@ -116,7 +120,7 @@ class Agenda:
         return heap
 
     def _is_live(self, candidate: Candidate) -> bool:
-        return self._live.get(candidate.key) is candidate
+        return self._live.get(candidate.request, {}).get(candidate.part) is candidate
 
 
 def file_wait(failures: int, chance: float) -> float:

@@ -91,7 +91,7 @@ class Shipper:
 
     def _goes_on(self) -> bool:
         hopeful = self._health.works or len(self._set_aside) < PROBES_OF_A_RUN
-        return bool(len(self._agenda)) and hopeful and self._held is None and not self._stopping
+        return bool(self._agenda) and hopeful and self._held is None and not self._stopping
 
     def follow(self, wakeup: Wakeup, *, beat: Callable[[], QueueSettings], until_idle: float | None = None) -> None:
         """Ship until :meth:`stop` is called: what is queued, and what comes.
