@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from archq.instants import SECOND
-from archq.schedule import (
+from archq.shipping.schedule import (
     AGEING,
     BLOCKED_WAIT,
     FILE_FIRST_WAIT,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archq.errors import MalformedError
-from archq.filestate import FileState, Phase
-from archq.queuestate import QueuePhase, QueueState
-from archq.records import format_record, parse_record
 from archq.spool import Ticket
+from archq.spool.filestate import FileState, Phase
+from archq.spool.queuestate import QueuePhase, QueueState
+from archq.spool.records import format_record, parse_record
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff\n\r%= \x00\x85\u2028"))
 whole = st.integers(0, 1 << 62)

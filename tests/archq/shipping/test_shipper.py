@@ -19,17 +19,17 @@ import pytest
 
 from archq.control import parse_control
 from archq.errors import ExitStatus
-from archq.filestate import FileState, Phase
 from archq.instants import SECOND
 from archq.names import parse_wire_name
-from archq.queuestate import QueuePhase
-from archq.schedule import BLOCKED_WAIT, FILE_FIRST_WAIT, FILE_LONGEST_WAIT
-from archq.shipper import Shipper, after_failure, is_to_be_sent
-from archq.shipping import ship_once
+from archq.shipping.queues import ship_once
+from archq.shipping.schedule import BLOCKED_WAIT, FILE_FIRST_WAIT, FILE_LONGEST_WAIT
+from archq.shipping.shipper import Shipper, after_failure, is_to_be_sent
+from archq.shipping.throttle import Throttle
+from archq.shipping.worker import Failure, Worker
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId, Spool, Ticket
-from archq.throttle import Throttle
+from archq.spool.filestate import FileState, Phase
+from archq.spool.queuestate import QueuePhase
 from archq.transports.base import Scope
-from archq.worker import Failure, Worker
 from tests.archq.instrument import Instrument
 from tests.places import Place, real
 from tests.servers import lying
