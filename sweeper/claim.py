@@ -9,6 +9,7 @@
                 temporaries.N       where in the archive this process makes temporary files, and how it names them
                 intents.N           what is about to be published and logged (see sweeper.journal)
                 minicam.….1.rejected/   an arrival that is being set aside
+                minicam.….1.owed        a command to be run for a file that was filed (see sweeper.hooks)
 
 The claim's directory is touched while its process lives: its timestamp is the sign of life for other machines.
 """
@@ -26,6 +27,7 @@ from archq import durable
 from archq.errors import ConfigurationError
 from archq.instants import SECOND
 from archq.names import parse_wire_name
+from sweeper.hooks import OWED
 from sweeper.owner import Owner, is_dead, parse_owner, this_process
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ WORK = ".archq-work"
 REJECTED = ".archq-rejected"
 SET_ASIDE = ".rejected"  # ends the name of a directory that will be moved to where rejected arrivals go
 
+_busy: set[str] = set()  # paths of the claims that this process works on now
+
 _BEAT = 60.0  # seconds between two signs of life
 
 
@@ -49,7 +53,6 @@ class WorkPlace:
         self.incoming = incoming
         self.path, self.descriptor = open_private(incoming, path or os.path.join(incoming.path, WORK), "work")
         self._owner = this_process()
-        self._busy: set[str] = set()  # claims that this process works on now, and has not given up
 
     def __enter__(self) -> Self:
         return self
@@ -64,9 +67,11 @@ class WorkPlace:
 
     def new_claim(self) -> Claim:
         """Make a claim that holds nothing yet."""
-        owner = self._next_owner()
-        os.mkdir(str(owner), 0o700, dir_fd=self.descriptor)
-        return self._opened(owner)
+        while True:
+            owner = self._next_owner()
+            with contextlib.suppress(FileExistsError):  # an earlier work place of this process had one of that name
+                os.mkdir(str(owner), 0o700, dir_fd=self.descriptor)
+                return self._opened(owner)
 
     def take_over_dead(self) -> Iterator[Claim]:
         """Yield the claims whose process has died; each is ours from now on, and nobody else's."""
@@ -85,15 +90,9 @@ class WorkPlace:
             os.path.lexists(os.path.join(self.path, name, str(wire.control))) for name in os.listdir(self.descriptor)
         )
 
-    def done_with(self, claim: Claim) -> None:
-        """Take note that this process no longer works on ``claim``: what is left in it is anybody's."""
-        self._busy.discard(claim.name)
-        with contextlib.suppress(OSError):
-            os.rmdir(claim.name, dir_fd=self.descriptor)
-
     def _is_dead(self, owner: Owner) -> bool:
         if replace(owner, serial=self._owner.serial) == self._owner:
-            return str(owner) not in self._busy
+            return os.path.join(self.path, str(owner)) not in _busy
         try:
             seen = os.stat(str(owner), dir_fd=self.descriptor, follow_symlinks=False).st_mtime_ns
         except FileNotFoundError:
@@ -102,7 +101,7 @@ class WorkPlace:
 
     def _opened(self, owner: Owner) -> Claim:
         descriptor = durable.open_directory(str(owner), directory=self.descriptor)
-        self._busy.add(str(owner))
+        _busy.add(os.path.join(self.path, str(owner)))
         return Claim(name=str(owner), place=self, descriptor=descriptor)
 
     def _next_owner(self) -> Owner:
@@ -118,6 +117,7 @@ class Claim:
     place: WorkPlace
     descriptor: int
     _beaten: float = field(default_factory=time.monotonic)
+    _owing: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +125,8 @@ class Claim:
     def __exit__(self, *_: object) -> None:
         """Close it, and remove it if nothing is left in it; what is left is found by the next sweeper."""
         os.close(self.descriptor)
-        self.place.done_with(self)
+        if not self._owing:
+            release(os.path.join(self.place.path, self.name))
 
     def take(self, wire: WireName, place: str = "", *, control: bool = True, data: bool = True) -> bool:
         """Take an arrival out of the incoming directory; return whether it is ours.
@@ -191,6 +192,13 @@ class Claim:
                     durable.remove("reason", directory=aside)
                 os.rmdir(name, dir_fd=self.descriptor)
 
+    def owing(self) -> list[str]:
+        """Return this claim's path, if commands are owed in it: it is then in use until :func:`release` is called."""
+        if not any(name.endswith(OWED) for name in os.listdir(self.descriptor)):
+            return []
+        self._owing = True
+        return [os.path.join(self.place.path, self.name)]
+
     def wires(self) -> list[WireName]:
         """Return the arrivals of which something lies here."""
         found = {wire.data for name in os.listdir(self.descriptor) if (wire := parse_wire_name(name))}
@@ -213,6 +221,13 @@ class Claim:
         """Return when it is on stable storage that these arrivals are here, and no longer where they were."""
         durable.sync(self.descriptor)
         durable.sync(self.place.incoming.descriptor)
+
+
+def release(path: str) -> None:
+    """Take note that this process no longer works on the claim at ``path``: what is left in it is anybody's."""
+    _busy.discard(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
 
 
 def _base(wire: WireName) -> str:

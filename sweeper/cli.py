@@ -28,13 +28,16 @@ from sweeper.job import Job, Words, jobs_of
 @click.option("-j", "workers", metavar="N", type=click.IntRange(1), help="File a backlog by so many processes.")
 @click.option("--stale", metavar="DURATION", help="Tell of what is incomplete for so long.  [1d]")
 @click.option("--configured", is_flag=True, help="Sweep every instrument that the configuration gives a directory.")
+@click.option("--watch", is_flag=True, help="Go on sweeping as files arrive, until SIGTERM.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell what was done, and all that lasts.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; touch nothing.")
 @click.version_option(__version__, prog_name="sweeper")
-def command(*, dry_run: bool, workers: int | None, verbose: bool, **words: Any) -> int:
+def command(*, dry_run: bool, watch: bool, workers: int | None, verbose: bool, **words: Any) -> int:
     """File what has arrived: verify it, put it into the archive, and log it."""
     jobs = jobs_of(config.load("instrument", "sweeper"), _words(**words))
-    return _foretell(jobs) if dry_run else _sweep(jobs, workers, verbose=verbose)
+    if dry_run:
+        return _foretell(jobs)
+    return _watch(jobs, workers, verbose=verbose) if watch else _sweep(jobs, workers, verbose=verbose)
 
 
 def _words(*, stale: str | None, **words: Any) -> Words:
@@ -57,6 +60,12 @@ def _sweep(jobs: list[Job], workers: int | None, *, verbose: bool) -> int:
     from sweeper.telling import tell_all
 
     return tell_all(jobs, lambda job: sweep(job, workers=workers), everything=verbose)
+
+
+def _watch(jobs: list[Job], workers: int | None, *, verbose: bool) -> int:
+    from sweeper.watch import watch
+
+    return watch(jobs, workers=workers, everything=verbose)
 
 
 def main() -> None:

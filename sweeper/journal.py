@@ -17,6 +17,7 @@ from archq.control import seal, unseal
 from archq.errors import MalformedError
 from archq.names import WireName, parse_wire_name
 from archq.transferlog import Outcome
+from sweeper.hooks import Hook
 from sweeper.ledger import Logs
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The intents of one batch, and the log that gets their lines."""
+    """The intents of one batch, the log that gets their lines, and the command that is run for each file."""
 
     logs: Logs
     log: str
+    hook: Hook | None
     intents: tuple[Intent, ...]
 
 
@@ -124,6 +126,7 @@ def _formatted(record: Record) -> bytes:
     document = {
         "logs": asdict(record.logs),
         "log": record.log,
+        "hook": asdict(record.hook) if record.hook else None,
         "intents": [_as_json(intent) for intent in record.intents],
     }
     return seal(json.dumps(document).encode() + b"\n")
@@ -132,7 +135,8 @@ def _formatted(record: Record) -> bytes:
 def _parsed(text: bytes) -> Record:
     document = json.loads(unseal(text))
     intents = tuple(_from_json(*one) for one in document["intents"])
-    return Record(logs=Logs(**document["logs"]), log=document["log"], intents=intents)
+    hook = Hook(**document["hook"]) if document["hook"] else None
+    return Record(logs=Logs(**document["logs"]), log=document["log"], hook=hook, intents=intents)
 
 
 def _as_json(intent: Intent) -> list[Any]:

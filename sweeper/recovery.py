@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq import durable
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from archq.names import WireName
     from sweeper.claim import Claim, WorkPlace
     from sweeper.journal import Intent, Record
-    from sweeper.report import Report
+    from sweeper.round import Findings
     from sweeper.settling import Trees
 
 
 def recover(
-    work: WorkPlace, trees: Trees, report: Report, refuse: Callable[[Claim, WireName, str], None]
+    work: WorkPlace, trees: Trees, findings: Findings, refuse: Callable[[Claim, WireName, str], None]
 ) -> frozenset[WireName]:
     """Settle all dead claims of this account; return the arrivals that were given back.
 
@@ -32,6 +33,7 @@ def recover(
     cannot be settled now, for its archive is not there, say, is left for a later sweep.
     """
     returned: set[WireName] = set()
+    report = findings.report
     for claim in work.take_over_dead():
         with claim:
             try:
@@ -42,6 +44,7 @@ def recover(
                 report.lasts(Problem(key=message, message=message), trouble.status)
                 continue
             returned |= _give_back(claim, refuse)
+            findings.owing += claim.owing()
     return frozenset(returned)
 
 
@@ -49,7 +52,7 @@ def _finish(claim: Claim, trees: Trees) -> None:
     records = journal.read_records(claim)
     for record in records[:1]:
         with Ledger(record.logs) as ledger:
-            settle_again(claim, ledger, trees, _latest(records), log=record.log)
+            settle_again(claim, ledger, trees, replace(record, intents=_latest(records)))
     journal.forget_records(claim)
     claim.undo_set_aside()
     _remove_temporaries(claim)
@@ -66,9 +69,9 @@ def _give_back(claim: Claim, refuse: Callable[[Claim, WireName, str], None]) -> 
     return returned
 
 
-def _latest(records: list[Record]) -> list[Intent]:
+def _latest(records: list[Record]) -> tuple[Intent, ...]:
     """Return the last intent recorded for each arrival."""
-    return list({intent.wire: intent for record in records for intent in record.intents}.values())
+    return tuple({intent.wire: intent for record in records for intent in record.intents}.values())
 
 
 def _remove_temporaries(claim: Claim) -> None:

@@ -45,6 +45,7 @@ class Findings:
     incomplete: list[tuple[Sighting, str]] = field(default_factory=list)  # and what each lacks
     unsupported: list[tuple[WireName, str]] = field(default_factory=list)  # and why
     waiting: list[Letter] = field(default_factory=list)  # for room in the archive
+    owing: list[str] = field(default_factory=list)  # paths of claims in which commands wait to be run
 
     def add(self, other: Findings) -> None:
         """Take in what another process found."""
@@ -52,6 +53,7 @@ class Findings:
         self.incomplete += other.incomplete
         self.unsupported += other.unsupported
         self.waiting += other.waiting
+        self.owing += other.owing
 
 
 class Round:
@@ -140,6 +142,7 @@ class Round:
                 self._settle(claim, late, replays)
             self.sweeper.archive.forget_empty()
             self._put_back(claim)
+            self.findings.owing += claim.owing()
 
     @contextlib.contextmanager
     def _given_back_after_an_error(self, claim: Claim, filer: Filer) -> Iterator[None]:
@@ -232,7 +235,9 @@ class Round:
     def _settle(self, claim: Claim, wishes: list[Intent], replays: frozenset[WireName]) -> dict[WireName, str]:
         """Settle ``wishes``; return what has to be set aside after all, and why."""
         sweeper = self.sweeper
-        settled = settle(claim, sweeper.ledger, sweeper.tree, wishes, log=sweeper.log, replays=replays)
+        settled = settle(
+            claim, sweeper.ledger, sweeper.tree, wishes, log=sweeper.log, hook=sweeper.hook, replays=replays
+        )
         self._report.outcomes += Counter(intent.outcome.outcome for intent in settled.done)
         for intent in settled.done:
             if intent.outcome.outcome == REJECTED:

@@ -12,7 +12,7 @@ from archq import durable
 from archq.checksum import parse_checksum
 from archq.errors import TemporaryError
 from archq.transferlog import CONFLICT, DUPLICATE, FILED, REJECTED, SWEPT, Outcome
-from sweeper import journal
+from sweeper import hooks, journal
 from sweeper.journal import Intent, Move, Record
 from sweeper.ledger import mark_of
 from sweeper.placement import numbered
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from archq.names import WireName
     from sweeper.claim import Claim
+    from sweeper.hooks import Hook
     from sweeper.ledger import Ledger, Memory
     from sweeper.placement import Parts
     from sweeper.tree import Tree
@@ -131,6 +132,7 @@ def settle(
     wishes: Sequence[Intent],
     *,
     log: str,
+    hook: Hook | None = None,
     replays: frozenset[WireName] = frozenset(),
 ) -> Settled:
     """Carry out ``wishes``, each prepared, and return what became of them.
@@ -145,25 +147,31 @@ def settle(
         told = {wish.wire for wish in wishes if wish.wire not in replays and decisions.memory.is_told(wish.wire)}
         fresh = [wish for wish in wishes if wish.wire not in told and _is_prepared(wish, claim, trees)]
         intents = [intent for wish in fresh if (intent := _decided(decisions, wish, settled))]
-        settled.done = _carry_out(claim, ledger, decisions, intents, log)
+        record = Record(logs=ledger.logs, log=log, hook=hook, intents=tuple(intents))
+        settled.done = _carry_out(claim, ledger, decisions, record)
+    hooks.owe(claim.descriptor, hook, settled.done, logs=ledger.logs, log=log)
     leave(claim, {*told, *(intent.wire for intent in settled.done)})
     return settled
 
 
-def settle_again(claim: Claim, ledger: Ledger, trees: Trees, recorded: Sequence[Intent], *, log: str) -> None:
+def settle_again(claim: Claim, ledger: Ledger, trees: Trees, record: Record) -> None:
     """Finish what a dead sweeper recorded, as :func:`settle` does; it may have got as far as anywhere.
 
     A source that is gone has been published.  What is not published is decided afresh: others went on meanwhile.
     """
     with ledger.held():
-        decisions = Decisions(ledger.recall(intent.wire.id for intent in recorded), trees)
-        told = {intent.wire for intent in recorded if decisions.memory.is_told(intent.wire)}
+        decisions = Decisions(ledger.recall(intent.wire.id for intent in record.intents), trees)
+        told = {intent.wire for intent in record.intents if decisions.memory.is_told(intent.wire)}
         intents = []
-        for intent in recorded:
+        for intent in record.intents:
             if intent.wire not in told:
                 fresh = intent.moves and _is_prepared(intent, claim, trees)
                 intents.append(_decided(decisions, _as_wished(intent), Settled()) if fresh else intent)
-        done = _carry_out(claim, ledger, decisions, [intent for intent in intents if intent], log, again=True)
+        left = tuple(intent for intent in intents if intent)
+        done = _carry_out(claim, ledger, decisions, replace(record, intents=left), again=True)
+    # Nothing was run before the record was gone, so that all of it is owed still.
+    before = [intent for intent in record.intents if intent.wire in told]
+    hooks.owe(claim.descriptor, record.hook, [*before, *done], logs=record.logs, log=record.log)
     leave(claim, {*told, *(intent.wire for intent in done)})
 
 
@@ -176,21 +184,20 @@ def leave(claim: Claim, wires: Iterable[WireName]) -> None:
 
 
 def _carry_out(
-    claim: Claim, ledger: Ledger, decisions: Decisions, intents: list[Intent], log: str, *, again: bool = False
+    claim: Claim, ledger: Ledger, decisions: Decisions, record: Record, *, again: bool = False
 ) -> list[Intent]:
-    """Record, publish and log ``intents``.  The record is what makes it so: whoever finds it does the rest."""
-    if not intents:
+    """Record, publish and log what ``record`` says.  Once it is written it is so: whoever finds it does the rest."""
+    if not record.intents:
         return []
-    record = Record(logs=ledger.logs, log=log, intents=tuple(intents))
     journal.write_record(claim, record)
     done = []
-    for intent in intents:
+    for intent in record.intents:
         while not _is_published(claim, decisions.trees, intent, again=again):
             intent = decisions.decide_again(intent)
             journal.write_record(claim, replace(record, intents=(intent,)))
         done.append(intent)
     _sync_directories(decisions.trees, done)
-    ledger.append((intent.outcome for intent in done), log)
+    ledger.append((intent.outcome for intent in done), record.log)
     return done
 
 

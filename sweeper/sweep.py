@@ -13,9 +13,10 @@ from archq.instants import SECOND
 from archq.names import DATA, PROBE_INSTRUMENT, parse_wire_name
 from archq.quantities import format_duration, format_size
 from sweeper import claim as claims
-from sweeper import leftovers
+from sweeper import hooks, leftovers
 from sweeper.claim import WorkPlace
 from sweeper.filing import appearance_of
+from sweeper.hooks import Hook
 from sweeper.incoming import Incoming
 from sweeper.ledger import Ledger
 from sweeper.planning import rules_of
@@ -25,6 +26,8 @@ from sweeper.round import Findings, Round
 from sweeper.tree import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from archq.names import WireName
     from sweeper.incoming import Sighting
     from sweeper.inspection import Letter
@@ -44,6 +47,8 @@ class Sweeper:
         self._began = time.time_ns()
         self.rules = rules_of(job)
         self.appearance = appearance_of(job.instrument)
+        command = None if job.sweeps_any else job.instrument.on_filed
+        self.hook = Hook(command=command, limit=job.instrument.on_filed_limit) if command else None
         with contextlib.ExitStack() as stack:
             self.incoming = stack.enter_context(Incoming(job.incoming))
             self.archive = stack.enter_context(Tree(job.archive, prepare=self.appearance.give_directory))
@@ -93,15 +98,22 @@ class Sweeper:
         return wire is not None and self.job.wants(wire.instrument)
 
 
-def sweep(job: Job, *, workers: int | None = None, log_by_line: bool = False) -> Report:
+def sweep(
+    job: Job,
+    *,
+    workers: int | None = None,
+    log_by_line: bool = False,
+    hooks_later: Callable[[list[str]], None] | None = None,
+) -> Report:
     """File everything that is complete, and say what could not be done.
 
     The daily log is that of the day on which the sweep began, or with ``log_by_line`` that of each batch.
+    ``hooks_later`` gets the paths of the claims in which commands are owed, instead of their being run here.
     """
     with Sweeper(job, log_by_line=log_by_line) as sweeper:
         now = sweeper.work.now()
         first = Round(sweeper, frozenset(), now)
-        returned = recover(sweeper.work, sweeper.tree, first.findings.report, first.refuse)
+        returned = recover(sweeper.work, sweeper.tree, first.findings, first.refuse)
         sightings = sweeper.incoming.sightings(job.wants)
         probes = [one for one in sightings if one.wire.instrument == PROBE_INSTRUMENT]
         arrivals = [one for one in sightings if one.wire.instrument != PROBE_INSTRUMENT]
@@ -110,7 +122,11 @@ def sweep(job: Job, *, workers: int | None = None, log_by_line: bool = False) ->
         leftovers.discard_probes(sweeper.incoming, probes, now)
         leftovers.clear(sweeper, findings, arrivals, now)
         _conclude(sweeper, findings, now)
-        return findings.report
+    if hooks_later:
+        hooks_later(findings.owing)
+    else:
+        _run_hooks(findings)
+    return findings.report
 
 
 def _filed(
@@ -139,7 +155,17 @@ def _filed_apart(
 ) -> Findings:
     """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own."""
     with Sweeper(job, log_by_line=log_by_line) as sweeper:
-        return Round(sweeper, returned, now).file(arrivals)
+        findings = Round(sweeper, returned, now).file(arrivals)
+    _run_hooks(findings)  # here, so that there are as many at once as there are processes
+    return findings
+
+
+def _run_hooks(findings: Findings) -> None:
+    for path in findings.owing:
+        for failure in hooks.run_owed(path):
+            findings.report.happened(failure, ExitStatus.SOME_FAILED)
+        claims.release(path)
+    findings.owing.clear()
 
 
 def _conclude(sweeper: Sweeper, findings: Findings, now: int) -> None:
