@@ -9,7 +9,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from archq import durable
 from tests.servers.debian import fetched
 from tests.servers.process import UnavailableError
 from tests.sweeper.accounts import UPLOADER
-from tests.sweeper.arrivals import MTIME, SILENT_SUCCESS, Site, new_site, wire_of
+from tests.sweeper.arrivals import MTIME, SILENT_SUCCESS, Site, control_file, new_site, wire_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,7 +216,7 @@ def test_several_processes_file_a_backlog_together(site: Site, workers: str) -> 
         site.arrive(b"%d" % number, name=f"img{number % 10}.fits")
     control = site.arrive(b"twice", name="twice.fits")
     site.leave(control, b"twice", attempt=2)
-    site.leave(replace(control, name="bad.fits", size=1), b"twice", attempt=3)
+    site.leave(control_file(b"content", name="bad.fits"), b"conte")
     result = site.sweep("-i", "minicam", "-j", workers)
     assert result.status == 3
     assert sorted(site.archived().values()) == sorted([b"twice", *(b"%d" % number for number in range(20))])
