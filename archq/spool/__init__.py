@@ -57,6 +57,7 @@ DEAD_WRITER_AGE = 3600.0  # seconds: a writer between mkdir and its lock looks d
 
 SYNCED_TOGETHER = 32  # files of a request from which on one wait for the whole disk is shorter than one for each
 
+_SEQUENCE = re.compile(rb"[0-9]{20}\n")
 _REQUEST_ID = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})-([1-9][0-9]{0,17})", re.ASCII)
 
 
@@ -129,7 +130,9 @@ class Spool:
         try:
             self._prepare()
         except OSError as error:
-            raise CannotCreateError(str(from_os_error(error, f"use the spool {root}"))) from error
+            translated = from_os_error(error, f"use the spool {root}")
+            kind = CannotCreateError if isinstance(translated, NoInputError) else type(translated)
+            raise kind(str(translated)) from error
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
             raise NotPermittedError(f"cannot use the spool {root}: this account may not read and write it")
 
@@ -171,7 +174,9 @@ class Spool:
         """Return a request number that was never given before; it is durable when this returns."""
         with self._sequence() as sequence:
             number = self._last_number(sequence) + 1
-            os.pwrite(sequence, f"{number:020d}\n".encode(), 0)
+            text = f"{number:020d}\n".encode()
+            os.pwrite(sequence, text, 0)
+            os.ftruncate(sequence, len(text))
             durable.sync(sequence)
             return number
 
@@ -182,9 +187,9 @@ class Spool:
 
     def _last_number(self, sequence: int) -> int:
         text = os.pread(sequence, 32, 0)
-        if text.rstrip(b"\n").isdigit():
+        if _SEQUENCE.fullmatch(text):
             return int(text)
-        # New, or torn by a power cut: the requests that are there tell.
+        # New, or torn by a power cut (what is left may be digits, too): the requests that are there tell.
         return max((request.number for state in STATES for request in self.requests(state)), default=0)
 
     @contextlib.contextmanager
