@@ -219,6 +219,7 @@ class Claim:
 
     def sync(self) -> None:
         """Return when it is on stable storage that these arrivals are here, and no longer where they were."""
+        durable.sync(self.place.descriptor)
         durable.sync(self.descriptor)
         durable.sync(self.place.incoming.descriptor)
 
@@ -246,6 +247,7 @@ def open_private(incoming: Incoming, path: str, purpose: str) -> tuple[str, int]
         with durable.opened_directory(path) as shared:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(str(os.geteuid()), 0o700, dir_fd=shared)
+                durable.sync(shared)
             descriptor = durable.open_directory(str(os.geteuid()), directory=shared)
     except OSError as error:
         raise ConfigurationError(
@@ -270,6 +272,8 @@ def _make_shared(path: str, incoming: Incoming) -> None:
         os.mkdir(path, 0o700)
     except FileExistsError:
         return
+    if os.path.dirname(path) != incoming.path:  # else a claim's sync does it, and not before what it took is safe
+        durable.sync_directory(os.path.dirname(path))
     with durable.opened_directory(path) as made:
         if os.fstat(made).st_uid != os.geteuid():
             return  # not what was made just now: whoever owns the directory above has put another there
