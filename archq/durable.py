@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Name = str | bytes | PathLike[str]
 
+UNFINISHED = ".new"  # ends the name of what is being written over another file
 CUT = b" (cut short)\n"  # ends a line that a dead writer left unfinished, so that no reader takes it for a whole one
 
 _READ_UNFOLLOWED = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -138,7 +139,7 @@ def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
 
     One writer at a time: the temporary name beside it is fixed, so a dead writer's leftover is used again.
     """
-    temporary = f"{path}.new"
+    temporary = f"{path}{UNFINISHED}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     write_new(temporary, content, mode)

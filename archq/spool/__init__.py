@@ -291,10 +291,17 @@ class Spool:
 
         Raise FileNotFoundError if it is no longer in ``source``.
         """
+        self._clear_unfinished(self.place(source, str(request)))
         durable.move_new(self.place(source, str(request)), self.place(target, str(renamed or request)))
         durable.sync_directory(self.place(target))
         if source != target:
             durable.sync_directory(self.place(source))
+
+    def _clear_unfinished(self, directory: str) -> None:
+        """Remove what dead writers left beside the records; a living one loses nothing: all of it moves away."""
+        for name in os.listdir(directory):
+            if name.endswith(durable.UNFINISHED):
+                durable.remove(os.path.join(directory, name))
 
     def remove(self, request: RequestId, state: str) -> None:
         """Remove the copies of ``request``.  If that is cut short, what is left is cleared as a dead draft."""

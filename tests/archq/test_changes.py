@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +17,6 @@ from archq.shipping.queues import ship_once
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId
 from archq.submission import not_before
 from tests.archq.instrument import Instrument
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -181,3 +179,11 @@ def test_the_log_tells_the_story_of_a_request(instrument: Instrument) -> None:
     assert [line.split()[2] for line in story.splitlines()] == ["queued", "held", "released", "sent"]
     assert "(bad seeing)" in story
     assert str(second) not in story
+
+
+def test_what_a_killed_writer_left_does_not_go_with_what_was_sent(instrument: Instrument) -> None:
+    request = instrument.submit()
+    leftover = Path(instrument.spool.place(QUEUED, str(request), "1.state.new"))
+    leftover.write_bytes(b"phase=se")
+    instrument.spool.move(request, QUEUED, SENT)
+    assert sorted(os.listdir(instrument.spool.place(SENT, str(request)))) == ["1.cf", "1.df", "request"]
