@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench dist clean
+.PHONY: demo test lint bench faults dist clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/ready
@@ -16,6 +16,11 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# One line for each technique: points tried, faults injected, violations.  TIER=long takes hours.
+TIER ?= quick
+faults: $(VENV)/ready
+	$(BIN)/python -m tests.faults --tier $(TIER)
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench

@@ -1,0 +1,35 @@
+"""``make faults``: every technique, one line each; ``TIER=long`` goes on for hours."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults import techniques
+from tests.faults.scenarios import stage
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--tier", choices=("quick", "long"), default="quick")
+    parser.add_argument("--seed", type=int, default=None, help="order of the points; the default is fixed")
+    parser.add_argument("names", nargs="*", metavar="TECHNIQUE", help=", ".join(techniques.ALL))
+    words = parser.parse_args()
+    violations = 0
+    with (
+        tempfile.TemporaryDirectory(prefix="archq-faults-", dir=techniques.scratch()) as scratch,
+        stage(Path(scratch)) as where,
+    ):
+        for name in words.names or techniques.ALL:
+            tally = techniques.play(name, where, words.tier, words.seed)
+            print(tally, flush=True)
+            for violation in tally.violations:
+                print(f"    {violation}", flush=True)
+            violations += len(tally.violations)
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

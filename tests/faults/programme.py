@@ -1,0 +1,70 @@
+"""What every technique has: a share of the time, points in an order that a seed fixes, a line that tells what came."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Point = TypeVar("Point")
+
+SEED = 20_261_120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a technique goes: it ends when it has tried ``points``, or when its ``seconds`` are over."""
+
+    seconds: float
+    points: int
+    seed: int = SEED
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one technique did."""
+
+    technique: str
+    limits: Limits
+    points: int = 0
+    injected: int = 0
+    of: int | None = None  # all the points that there are, if that is known
+    violations: list[str] = field(default_factory=list)
+    left_out: str = ""  # why
+    facts: dict[str, object] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)
+    took: float = 0.0  # seconds
+
+    def sampled(self, points: Iterable[Point]) -> Iterator[Point]:
+        """Yield points in the order of the seed for as long as there is time; each is counted."""
+        ordered = list(points)
+        self.of = len(ordered)
+        random.Random(self.limits.seed).shuffle(ordered)
+        for point in ordered:
+            if self.is_over:
+                return
+            self.points += 1
+            yield point
+
+    @property
+    def is_over(self) -> bool:
+        self.took = time.monotonic() - self._begun
+        return self.took > self.limits.seconds or self.points >= self.limits.points
+
+    def blame(self, where: str, problems: Iterable[str]) -> None:
+        """Take note of what does not hold at one point."""
+        self.violations += [f"{where}: {problem}" for problem in problems]
+
+    def __str__(self) -> str:
+        if self.left_out:
+            return f"{self.technique:<28} left out: {self.left_out}"
+        of = f" of {self.of} (seed {self.limits.seed})" if self.of and self.of > self.points else ""
+        facts = "".join(f", {value} {key}" for key, value in self.facts.items())
+        return (
+            f"{self.technique:<28} {self.points} points{of}, {self.injected} faults injected, "
+            f"{len(self.violations)} violations{facts}, {self.took:.0f} s"
+        )

@@ -1,0 +1,34 @@
+"""All techniques, by name, with the limits of both tiers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.faults import kills, lint
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from tests.faults.programme import Tally
+    from tests.faults.scenarios import Stage
+
+ALL: dict[str, ModuleType] = {
+    "lint": lint,
+    "kills": kills,
+}
+
+
+def play(name: str, stage: Stage, tier: str, seed: int | None = None) -> Tally:
+    """Run one technique and return what it did."""
+    technique = ALL[name]
+    limits = technique.LONG if tier == "long" else technique.QUICK
+    return technique.run(stage, limits if seed is None else replace(limits, seed=seed))  # type: ignore[no-any-return]
+
+
+def scratch() -> Path | None:
+    """Return where lines are laid: in memory where that can be, as only the order of calls matters; None: anywhere."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and os.access(memory, os.W_OK) else None
