@@ -62,6 +62,8 @@ class Fleet:
 def pytest_configure() -> None:
     # `timeout` and a cancelled job send SIGTERM: end as after Ctrl-C, so that servers and directories go away.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell lets its background jobs ignore Ctrl-C, and so would every program that is to be interrupted here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

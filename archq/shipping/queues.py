@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from multiprocessing.connection import wait
+from functools import partial
 from typing import TYPE_CHECKING
 
 from archq.config import find, load
 from archq.errors import ArchqError, ExitStatus
 from archq.shipping.service import notify
-from archq.shipping.shipper import BEAT_EVERY, Shipper
+from archq.shipping.shipper import Shipper
+from archq.shipping.supervisor import Supervisor
 from archq.spool import Spool
 from archq.spool.housekeeping import keep_house
 from archq.spool.wakeup import Wakeup
@@ -23,7 +23,6 @@ from archq.submission import chosen_queue, configured_queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.process import BaseProcess
 
     from archq.config import Config, QueueSettings
 
@@ -31,10 +30,7 @@ if TYPE_CHECKING:
 
 HOUSEKEEPING_EVERY = 600.0  # seconds
 ON_DEMAND_IDLE = 60.0  # seconds without work after which a shipper that was started on demand ends
-RESTART_AFTER = 1.0  # seconds
 _OWNER_LEAVES_WITHIN = 3.0  # seconds that a shipper on demand waits for one that is about to end
-
-_PROCESSES = multiprocessing.get_context("fork")
 
 
 def ship_once(config: Config, queue: str | None, *, complain: Complain) -> ExitStatus:
@@ -65,15 +61,30 @@ def ship_on_demand(config: Config, queue: str, *, complain: Complain) -> ExitSta
 
 def ship_forever(config: Config, queue: str | None, *, complain: Complain) -> ExitStatus:
     """Ship ``queue``, or every queue in a process of its own, until SIGTERM or SIGINT."""
-    chosen, spool = _chosen(config, queue), Spool(config.spool)
-    if len(chosen) > 1:
-        _Supervisor(spool, config, [settings.name for settings in chosen], complain).run()
+    spool = Spool(config.spool)
+    if queue is None:
+        configured_queues(config)
+        watched = _WatchedConfig(config, lambda _line: None)  # each queue's own process complains of it
+        ship = partial(_follow_when_free, spool, watched, complain)
+        Supervisor(ship, configured=lambda: watched.current().queues.keys(), complain=complain).run()
         return ExitStatus.DONE
     try:
-        _follow(spool, config, chosen[0].name, complain, announce=True)
+        _follow(spool, config, chosen_queue(config, queue).name, complain, announce=True)
     except BlockingIOError:
-        complain(f"another shipper has the queue {chosen[0].name}")
+        complain(f"another shipper has the queue {queue}")
     return ExitStatus.DONE
+
+
+def _follow_when_free(spool: Spool, watched: _WatchedConfig, complain: Complain, queue: str) -> None:
+    """Follow ``queue``, as soon as another shipper that has it lets go of it."""
+    while True:
+        try:
+            _follow(spool, watched.current(), queue, complain)
+        except BlockingIOError:
+            complain(f"another shipper has the queue {queue}; it is taken over when that one ends")
+            spool.await_queue(queue)
+        else:
+            return
 
 
 def start_on_demand(config: Config, queue: str) -> None:
@@ -112,7 +123,6 @@ def _follow(
     *,
     until_idle: float | None = None,
     announce: bool = False,
-    on_beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Be the shipper of ``queue``; raise BlockingIOError at once if there is one."""
     with spool.own_queue(queue), contextlib.closing(Wakeup(spool, queue)) as wakeup:
@@ -124,7 +134,7 @@ def _follow(
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
-        beat = _Beat(spool, config, queue, complain, announce=announce, on_beat=on_beat)
+        beat = _Beat(spool, config, queue, complain, announce=announce)
         shipper.follow(wakeup, beat=beat, until_idle=until_idle)
     if announce:
         notify("STOPPING=1")
@@ -133,50 +143,45 @@ def _follow(
 class _Beat:
     """What a following shipper does every few seconds beside shipping."""
 
-    def __init__(
-        self,
-        spool: Spool,
-        config: Config,
-        queue: str,
-        complain: Complain,
-        *,
-        announce: bool,
-        on_beat: Callable[[], None],
-    ) -> None:
+    def __init__(self, spool: Spool, config: Config, queue: str, complain: Complain, *, announce: bool) -> None:
         self._spool = spool
-        self._config = config
-        self._queue = queue
+        self._settings = config.queues[queue]
+        self._watched = _WatchedConfig(config, complain)
         self._complain = complain
         self._announce = announce
-        self._on_beat = on_beat
-        self._stamp = _stamp()
         self._kept_house = -HOUSEKEEPING_EVERY
         if announce:
             notify("READY=1")
 
     def __call__(self) -> QueueSettings:
-        """Return the settings to go on with, read again if their file has changed."""
-        self._on_beat()
+        """Return the settings to go on with; those of a queue that is no longer configured stay as they were."""
         if self._announce:
             notify("WATCHDOG=1")
+        config = self._watched.current()
         if time.monotonic() - self._kept_house >= HOUSEKEEPING_EVERY:
             self._kept_house = time.monotonic()
-            keep_house(self._spool, self._config, time.time(), self._complain)
+            keep_house(self._spool, config, time.time(), self._complain)
+        self._settings = config.queues.get(self._settings.name, self._settings)
+        return self._settings
+
+
+class _WatchedConfig:
+    """The configuration, read again when its file has changed; one that cannot be used is told, and not used."""
+
+    def __init__(self, config: Config, complain: Complain) -> None:
+        self._config = config
+        self._complain = complain
+        self._stamp = _stamp()
+
+    def current(self) -> Config:
+        """Return the newest configuration that can be used."""
         if (stamp := _stamp()) != self._stamp:
             self._stamp = stamp
-            self._reread()
-        return self._config.queues[self._queue]
-
-    def _reread(self) -> None:
-        try:
-            config = load("archq")
-        except ArchqError as error:
-            self._complain(f"the changed configuration is not used: {error}")
-            return
-        if self._queue not in config.queues:
-            self._complain(f"the changed configuration has no queue {self._queue}: shipping goes on as before")
-            return
-        self._config = config
+            try:
+                self._config = load("archq")
+            except ArchqError as error:
+                self._complain(f"the changed configuration is not used: {error}")
+        return self._config
 
 
 def _stamp() -> tuple[int, int] | None:
@@ -186,58 +191,3 @@ def _stamp() -> tuple[int, int] | None:
         status = os.stat(path or "")
         return status.st_mtime_ns, status.st_ino
     return None
-
-
-class _Supervisor:
-    """One process for each queue, so that none can stop another; one that dies is started again."""
-
-    def __init__(self, spool: Spool, config: Config, queues: list[str], complain: Complain) -> None:
-        self._spool = spool
-        self._config = config
-        self._complain = complain
-        self._queues = queues
-        self._processes: dict[str, BaseProcess] = {}
-        self._stopping = False
-
-    def run(self) -> None:
-        """Keep every queue's process running until SIGTERM or SIGINT."""
-        for queue in self._queues:
-            self._start(queue)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop())
-        notify("READY=1")
-        while not self._stopping:
-            wait([process.sentinel for process in self._processes.values()], BEAT_EVERY)
-            healthy = [self._look_after(queue) for queue in self._queues]
-            if all(healthy):
-                notify("WATCHDOG=1")
-        notify("STOPPING=1")
-        for process in self._processes.values():
-            process.join()
-
-    def _start(self, queue: str) -> None:
-        process = _PROCESSES.Process(target=self._run_queue, args=(queue,))
-        process.start()
-        self._processes[queue] = process
-
-    def _run_queue(self, queue: str) -> None:
-        try:
-            _follow(self._spool, self._config, queue, self._complain)
-        except BlockingIOError:
-            self._complain(f"another shipper has the queue {queue}")
-            time.sleep(BEAT_EVERY)
-
-    def _look_after(self, queue: str) -> bool:
-        process = self._processes[queue]
-        if process.is_alive() or self._stopping:
-            return True
-        if process.exitcode:
-            self._complain(f"the shipper of {queue} died (exit status {process.exitcode}) and is started again")
-        time.sleep(RESTART_AFTER)
-        self._start(queue)
-        return False
-
-    def _stop(self) -> None:
-        self._stopping = True
-        for process in self._processes.values():
-            process.terminate()

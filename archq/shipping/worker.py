@@ -227,8 +227,8 @@ class _MeteredPace(Pace):
         self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
 
 
-def die_with(parent: int) -> None:
+def die_with(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
     """Have the kernel end this process when ``parent`` dies: a shipper's lock must not outlive it in a worker."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)  # it died before the call

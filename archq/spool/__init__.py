@@ -325,6 +325,11 @@ class Spool:
         """Be the one shipper of ``queue``; raise BlockingIOError at once if another one is."""
         return durable.locked(self.queue_place(queue, "lock"), mode=self.file_mode, wait=False)
 
+    def await_queue(self, queue: str) -> None:
+        """Return when nobody is the shipper of ``queue`` any more."""
+        with durable.locked(self.queue_place(queue, "lock"), mode=self.file_mode):
+            pass
+
     def queue_state(self, queue: str) -> QueueState:
         """Return what the last shipper said of ``queue``."""
         with contextlib.suppress(FileNotFoundError):

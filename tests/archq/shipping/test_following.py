@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archq.durable import is_locked
 from tests.archq.instrument import Instrument
 
 if TYPE_CHECKING:
@@ -155,3 +156,65 @@ def test_looking_whether_a_shipper_runs_keeps_none_from_starting(tmp_path: Path)
         time.sleep(0.4)
     process.communicate(timeout=60)
     assert instrument.spool.find(request)[0] == "sent"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[tuple[Instrument, subprocess.Popen[str]]]:
+    instrument = Instrument.at(tmp_path)
+    process = instrument.begin("ship", "--follow")  # all queues, a process each
+    yield instrument, process
+    process.kill()
+    process.communicate()
+
+
+def follows(instrument: Instrument, queue: str) -> bool:
+    return f"queue {queue}: a shipper runs" in instrument.archq("status", "-d", queue).stdout
+
+
+def test_a_queue_that_is_added_is_followed_and_one_that_is_removed_no_longer(
+    service: tuple[Instrument, subprocess.Popen[str]],
+) -> None:
+    instrument, _process = service
+    eventually(lambda: follows(instrument, "other"))
+    configuration = instrument.home / "archq.toml"
+    before = configuration.read_text()
+    configuration.write_text(before + f'[queue.third]\nurl = "file:{instrument.home}/other"\n')
+    eventually(lambda: follows(instrument, "third"))
+    configuration.write_text(before)
+    eventually(lambda: not is_locked(instrument.spool.queue_place("third", "lock")))
+
+
+def test_a_queue_s_process_that_is_killed_is_started_again(service: tuple[Instrument, subprocess.Popen[str]]) -> None:
+    instrument, _process = service
+    eventually(lambda: follows(instrument, "archive"))
+    killed = owners(instrument)
+    for owner in killed:
+        os.kill(owner, signal.SIGKILL)
+    eventually(lambda: owners(instrument) and not set(owners(instrument)) & set(killed))
+    instrument.submit()
+    eventually(lambda: instrument.arrivals() == ["minicam.1"])
+
+
+def test_queues_end_with_the_service_that_started_them(service: tuple[Instrument, subprocess.Popen[str]]) -> None:
+    instrument, process = service
+    eventually(lambda: follows(instrument, "archive"))
+    process.kill()
+    eventually(lambda: owners(instrument) == [])
+
+
+def test_a_service_takes_a_queue_over_when_another_shipper_ends(
+    follower: tuple[Instrument, subprocess.Popen[str]],
+) -> None:
+    instrument, other = follower
+    service = instrument.begin("ship", "--follow")
+    try:
+        assert service.stderr
+        told = service.stderr.readline()
+        assert told == "archq: another shipper has the queue archive; it is taken over when that one ends\n"
+        other.terminate()
+        other.wait(timeout=30)
+        instrument.submit()
+        eventually(lambda: instrument.arrivals() == ["minicam.1"])
+    finally:
+        service.terminate()
+        service.communicate(timeout=30)
