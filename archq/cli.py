@@ -294,6 +294,35 @@ def demo(directory: str) -> int:
     return run_tour(Path(directory))
 
 
+@cli.command(context_settings=_CONTEXT)
+@click.option("--archive", is_flag=True, help="Set up the archive host, not the instrument computer.")
+@click.option("--system", is_flag=True, help="For all accounts: /etc/archq/archq.toml (root's default).")
+@click.option("--user", is_flag=True, help="For this account only (everybody else's default).")
+@click.option("--force", is_flag=True, help="Write over a configuration, and keep a copy of the old one.")
+@click.option("--instrument", "instruments", metavar="NAME", multiple=True, help="An instrument (repeatable).")
+@click.option("--zone", metavar="ZONE", help="The time zone in which the instruments' nights are counted.")
+@click.option("--rollover", metavar="HH:MM", help="When a night's date begins.")
+@click.option("--owner", metavar="ACCOUNT", help="The account that ships; or with --archive, that sweeps.")
+@click.option("--group", metavar="GROUP", help="Who may submit; or with --archive, the group of incoming.")
+@click.option("--url", metavar="URL", help="Where files are sent.")
+@click.option("--queue", metavar="NAME", help="The queue's name.  Default: archive.")
+@click.option("--spool", metavar="DIR", help="Where copies wait.")
+@click.option("--password-file", metavar="FILE", help="Holds the password of the URL's account.")
+@click.option("--key", metavar="FILE", help="Holds the private key of the URL's account.")
+@click.option("--incoming", metavar="DIR", help="With --archive: where files arrive.")
+@click.option("--directory", metavar="DIR", help="With --archive: below it are the instruments' archives.")
+@click.option("--uploader", metavar="ACCOUNT", help="With --archive: the account that uploads.")
+@click.option("--ftp-log", metavar="FILE", help="With --archive: the FTP server's log, for logsum.")
+@click.option(
+    "--drop-box", type=click.Choice(["vsftpd", "sshd"]), help="With --archive: print this server's part only."
+)
+def init(archive: bool, system: bool, user: bool, force: bool, **wishes: Any) -> int:
+    """Set this host up: write a commented configuration, make the directories, and try it all."""
+    from archq.setup import set_up
+
+    return set_up(wishes, _tell, archive=archive, system=system, user=user, force=force)
+
+
 def main() -> None:
     """Run the command and exit."""
     sys.exit(run_click(PROGRAM, cli))

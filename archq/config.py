@@ -129,9 +129,25 @@ def load(*parts: str, environment: Mapping[str, str] = os.environ) -> Config:
     Raise ConfigurationError for a file that cannot be read, an unknown key or a value of the wrong form.
     """
     path = find(environment)
-    document = _read(path) if path else {}
+    return _config(_read(path) if path else {}, path, parts, environment)
+
+
+def parse(text: str, path: str, *parts: str, environment: Mapping[str, str] = os.environ) -> Config:
+    """Return what ``text`` says, as :func:`load` would if it stood in the file ``path``."""
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    return _config(document, path, parts, environment)
+
+
+def _config(
+    document: dict[str, Any], path: str | None, parts: tuple[str, ...], environment: Mapping[str, str]
+) -> Config:
     reader = _Reader(path or "")
-    values: dict[str, Any] = {"path": path, "spool": _default_spool(environment)}
+    values: dict[str, Any] = {"path": path, "spool": default_spool(environment)}
     for part in parts:
         values |= _PARTS[part](reader, document)
     return Config(**values)
@@ -141,19 +157,21 @@ def find(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the path of the configuration file, None where there is none."""
     if path := environment.get("ARCHQ_CONFIG"):
         return path
-    return next((path for path in (_user_file(environment), SYSTEM_FILE) if os.path.exists(path)), None)
+    return next((path for path in (user_file(environment), SYSTEM_FILE) if os.path.exists(path)), None)
 
 
 def places(environment: Mapping[str, str] = os.environ) -> str:
     """Return where a configuration is looked for, as a sentence's part."""
-    return f"$ARCHQ_CONFIG, {_user_file(environment)} or {SYSTEM_FILE}"
+    return f"$ARCHQ_CONFIG, {user_file(environment)} or {SYSTEM_FILE}"
 
 
-def _user_file(environment: Mapping[str, str]) -> str:
+def user_file(environment: Mapping[str, str] = os.environ) -> str:
+    """Return where a user's own configuration is."""
     return os.path.join(_home(environment, "XDG_CONFIG_HOME", "~/.config"), "archq", "archq.toml")
 
 
-def _default_spool(environment: Mapping[str, str]) -> str:
+def default_spool(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the spool of a configuration that names none."""
     return os.path.join(_home(environment, "XDG_STATE_HOME", "~/.local/state"), "archq")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
 _WORLD = stat.S_IRWXO
-_PARTS = ("archq", "instrument", "sweeper", "logsum")  # of the configuration: all of them, whoever reads them
+PARTS = ("archq", "instrument", "sweeper", "logsum")  # of the configuration: all of them, whoever reads them
 
 
 def examine(queue: str | None, pin: str | None, say: Say, complain: Say) -> ExitStatus:
@@ -36,14 +36,14 @@ def examine(queue: str | None, pin: str | None, say: Say, complain: Say) -> Exit
     UsageError or ConfigurationError.
     """
     pin = _checked_pin(pin)
-    config = load(*_PARTS)
-    _check_values(config)
-    say(_line(Finding(step="configuration", text=config.path or "")))
+    config = load(*PARTS)
+    check_values(config)
+    say(line_of(Finding(step="configuration", text=config.path or "")))
     chosen = [chosen_queue(config, queue)] if queue else list(config.queues.values()) or [chosen_queue(config, None)]
     _check_pin_has_use(pin, chosen)
     findings = {"the spool": list(_spool_findings(config))}
     for finding in findings["the spool"]:
-        say(_line(finding))
+        say(line_of(finding))
     findings |= {f"queue {settings.name}": _examine_queue(config, settings, pin, say) for settings in chosen}
     failed = {what: one for what, found in findings.items() for one in found if one.verdict is Verdict.FAILED}
     for what, one in failed.items():
@@ -56,7 +56,7 @@ def _examine_queue(config: Config, settings: QueueSettings, pin: str | None, say
     say(f"queue {settings.name}: {destination}")
     findings = []
     for finding in visit(settings, pin if destination.scheme == "sftp" else None):
-        say(_line(finding, indent="  "))
+        say(line_of(finding, indent="  "))
         findings.append(finding)
     if findings[-1].step == "account" and findings[-1].verdict is Verdict.OK:
         _remember(config, settings, findings[-1].text)
@@ -71,7 +71,8 @@ def _remember(config: Config, settings: QueueSettings, account: str) -> None:
         return  # the spool's own line has said so
 
 
-def _line(finding: Finding, indent: str = "") -> str:
+def line_of(finding: Finding, indent: str = "") -> str:
+    """Return how a step and its result are told."""
     return f"{indent}{finding.step + ':':<14} {finding}"
 
 
@@ -89,7 +90,7 @@ def _check_pin_has_use(pin: str | None, chosen: list[QueueSettings]) -> None:
         raise UsageError("--pin: only a queue whose url begins with sftp:// has a host key")
 
 
-def _check_values(config: Config) -> None:
+def check_values(config: Config) -> None:
     """Raise ConfigurationError for what has the right form and cannot be meant."""
     for settings in config.queues.values():
         destination_of(settings)
