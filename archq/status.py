@@ -139,12 +139,12 @@ def _explained(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | Non
         return Why(state if state != QUEUED else SENT)
     if not is_to_be_sent(file.state, ticket):
         return Why("held", ticket.hold or file.state.reason)
+    if ticket.not_before > time.time_ns():
+        return Why("waiting", "submitted for later", ticket.not_before)
     if trouble:
         return trouble
     if file.state.failures > 0 and file.state.failed >= ticket.altered:
         return Why("waiting", file.state.reason, file.state.next_try)
-    if ticket.not_before > time.time_ns():
-        return Why("waiting", "submitted for later", ticket.not_before)
     return Why(QUEUED)
 
 
@@ -154,7 +154,7 @@ def report(
     """Yield what `archq status` prints: how each queue is, then its requests."""
     if not requests:
         for name in _shown_queues(config, queue):
-            yield _queue_line(queue_status(config, spool, name))
+            yield _queue_line(queue_status(config, spool, name), time.time_ns())
         yield from (_orphaned(config, name, count) for name, count in _orphans(config, spool, queue))
     yield from lines(listed(spool, queue, requests, everything=everything))
 
@@ -228,9 +228,10 @@ def _orphaned(config: Config, queue: str, count: int) -> str:
     )
 
 
-def _queue_line(one: QueueStatus) -> str:
+def _queue_line(one: QueueStatus, now: int) -> str:
     runs = "a shipper runs" if one.shipper else "no shipper runs"
-    return f"queue {one.name}: {runs}" + (f"; {one.state}: {one.reason}" if one.reason else "")
+    trouble = f"; {one.state}: {one.reason}{_next(one.next_try, now)}" if one.reason else ""
+    return f"queue {one.name}: {runs}{trouble}"
 
 
 def wait_until_sent(spool: Spool, request: RequestId) -> None:
@@ -312,11 +313,12 @@ def lines(statuses: Iterator[RequestStatus], now: int | None = None) -> Iterator
         size = format_size(one.size)
         yield f"{one.request:<20} {one.user:<10} {size:>9}  {files:<9} {age:>7}  {one.state}  {one.title}"
         if one.reason:
-            yield f"    {one.reason}{_next(one, now)}"
+            soonest = min((file.next_try for file in one.files if file.next_try), default=0)
+            yield f"    {one.reason}{_next(soonest, now)}"
 
 
-def _next(one: RequestStatus, now: int) -> str:
-    soonest = min((file.next_try for file in one.files if file.next_try), default=0)
+def _next(soonest: int, now: int) -> str:
+    """Say when the next try is; 0 is no instant, but "unknown"."""
     if not soonest:
         return ""
-    return f"; next try in {format_duration(max(0, soonest - now) / SECOND)}" if soonest > now else "; next try now"
+    return f"; next try in {format_duration((soonest - now) / SECOND)}" if soonest > now else "; next try now"

@@ -31,7 +31,7 @@ from sweeper.job import Job, Words, jobs_of
 @click.option("--watch", is_flag=True, help="Go on sweeping as files arrive, until SIGTERM.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell what was done, and all that lasts.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; touch nothing.")
-@click.version_option(__version__, prog_name="sweeper")
+@click.version_option(__version__, prog_name="sweeper", message="%(prog)s %(version)s")
 def command(*, dry_run: bool, watch: bool, workers: int | None, verbose: bool, **words: Any) -> int:
     """File what has arrived: verify it, put it into the archive, and log it."""
     jobs = jobs_of(config.load("instrument", "sweeper"), _words(**words))

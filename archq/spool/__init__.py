@@ -127,6 +127,8 @@ class Spool:
     def __init__(self, root: str) -> None:
         """Open the spool at ``root``, made if it is missing; raise an ArchqError if it cannot be used."""
         self.root = root
+        if os.path.exists(root) and not os.path.isdir(root):
+            raise CannotCreateError(f"cannot use the spool {root}: it is no directory; configure another")
         try:
             self._prepare()
         except OSError as error:
