@@ -33,6 +33,10 @@ _SMALL = 1 << 13  # bytes
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
+class ReadError(OSError):
+    """Reading the source failed, and not writing its copy."""
+
+
 class UnknownAlgorithmError(TemporaryError):
     """A checksum by an algorithm this version does not know; a newer one may."""
 
@@ -84,7 +88,7 @@ def new_hasher(algorithm: str) -> Hasher:
 def copy_and_sum(source: int, target: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[int, Checksum]:
     """Copy one open file to another, from where each stands to the source's end; return the size in bytes and checksum.
 
-    Raise OSError as read(2) and write(2) do.
+    Raise OSError as write(2) does, and ReadError as read(2) does.
     """
     return _summed(source, algorithm, lambda chunk: write_all(target, chunk))
 
@@ -114,5 +118,12 @@ def _chunks(source: int) -> Iterator[memoryview]:
     """Yield the file's content in one buffer that is used again and again, so memory does not grow with size."""
     # To clear a large buffer takes longer than to sum a small file.
     buffer = memoryview(bytearray(min(_CHUNK, max(os.fstat(source).st_size + 1, _SMALL))))
-    while count := os.readv(source, [buffer]):
+    while count := _filled(buffer, source):
         yield buffer[:count]
+
+
+def _filled(buffer: memoryview, source: int) -> int:
+    try:
+        return os.readv(source, [buffer])
+    except OSError as error:
+        raise ReadError(error.errno, error.strerror) from error

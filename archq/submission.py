@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archq import durable
-from archq.checksum import copy_and_sum, sum_file
+from archq.checksum import ReadError, copy_and_sum, sum_file
 from archq.config import load, places
 from archq.control import ControlFile, format_control
 from archq.errors import (
@@ -21,6 +21,7 @@ from archq.errors import (
     ArchqError,
     ConfigurationError,
     InputOutputError,
+    MalformedError,
     NoInputError,
     TemporaryError,
     UsageError,
@@ -81,13 +82,10 @@ def submit(
     """
     config = config or load("archq")
     settings = chosen_queue(config, queue)
-    texts = [options] if isinstance(options, str) else options
-    checked = check_options(texts if isinstance(texts, Mapping) else parse_words(texts))
-    sources = [os.fspath(path) for path in paths]
-    if not sources:
-        raise UsageError("no file was named: name files, or - for standard input")
-    if sources.count(STANDARD_INPUT) > 1:
-        raise UsageError("standard input can be read once only: name - once")
+    checked = check_options(_as_words(options))
+    sources = _sources(paths)
+    if priority not in range(1, 101):
+        raise UsageError(f"priority {priority}: not from 1 to 100")
     spool = Spool(config.spool)
     require_room(spool, sum(map(_size, sources)), config.reserve, warn, time.time())
     wishes = Wishes(options=checked, title=title, priority=priority, when=when, mail=mail)
@@ -98,6 +96,23 @@ def submit(
     except OSError as error:  # it is queued all the same, and whoever submits it again has it twice
         warn(f"{request.id} is queued, but {from_os_error(error, 'start what sends it')}: say archq ship")
     return request
+
+
+def _as_words(options: Mapping[str, str] | Iterable[str] | str) -> Mapping[str, str]:
+    if isinstance(options, Mapping):
+        return {key: str(value) for key, value in options.items()}
+    return parse_words([options] if isinstance(options, str) else options)
+
+
+def _sources(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+    if isinstance(paths, str | bytes | os.PathLike):  # a text is a sequence of texts, too
+        raise UsageError(f"submit takes a list of files: [{paths!r}], not {paths!r} alone")
+    sources = [os.fsdecode(path) for path in paths]
+    if not sources:
+        raise UsageError("no file was named: name files, or - for standard input")
+    if sources.count(STANDARD_INPUT) > 1:
+        raise UsageError("standard input can be read once only: name - once")
+    return sources
 
 
 def _tell(spool: Spool, request: Request) -> None:
@@ -138,6 +153,8 @@ def _accept(spool: Spool, settings: QueueSettings, sources: list[str], wishes: W
     try:
         with spool.draft(files=len(sources)) as draft:
             return _Submission(draft, settings, sources, wishes).accept()
+    except MalformedError as error:
+        raise MalformedError(f"{error}; nothing was queued") from error
     except OSError as error:
         kind = TemporaryError if error.errno in DISK_FULL else type(from_os_error(error, ""))
         raise kind(f"{from_os_error(error, f'write to the spool {spool.root}')}; nothing was queued") from error
@@ -215,8 +232,8 @@ class _Submission:
     def add(self, part: int, source: str) -> int:
         """Copy one file into the draft with its control file; return its size in bytes."""
         standard_input = source == STANDARD_INPUT
-        name = checked_file_name(self.ticket.title if standard_input else os.path.basename(source))
         with _opened(source) as descriptor:
+            name = self.name_of(source)
             size, checksum, mtime = self.copy(part, source, descriptor)
         if standard_input and not size:
             raise EmptyInputError("nothing came from standard input; nothing was queued")
@@ -241,24 +258,43 @@ class _Submission:
         self.draft.write(f"{part}.cf", _with_room(control))
         return size
 
+    def name_of(self, source: str) -> str:
+        """Return what ``source`` is to be called in the archive."""
+        standard_input = source == STANDARD_INPUT
+        try:
+            return checked_file_name(self.ticket.title if standard_input else os.path.basename(source))
+        except MalformedError as error:
+            raise MalformedError(
+                f"{f'the title {self.ticket.title}' if standard_input else source}: {error}"
+            ) from error
+
     def copy(self, part: int, source: str, descriptor: int) -> tuple[int, Checksum, int]:
         """Copy and sum in one pass; return size in bytes, checksum and mtime in nanoseconds since 1970."""
         before = os.fstat(descriptor)
         regular = stat.S_ISREG(before.st_mode)
+        start = os.lseek(descriptor, 0, os.SEEK_CUR) if regular else 0  # somebody may have read its beginning
         mtime = before.st_mtime_ns if regular else time.time_ns()  # a pipe has no size or time of its own
-        if not (self.linked(part, source, before) and regular):
-            size, checksum = self.copied(part, descriptor, mtime)
-        else:
-            size, checksum = sum_file(descriptor, self.settings.checksum)
-            self.draft.sync(descriptor)
-        if not regular:
-            return size, checksum, mtime
+        linked = regular and self.linked(part, source, before)
+        try:
+            size, checksum = self.summed(descriptor) if linked else self.copied(part, descriptor, mtime)
+        except ReadError as error:
+            raise _unreadable(source, error) from error
         after = os.fstat(descriptor)
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
+        if regular and (before.st_mtime_ns, before.st_size, size) != (
+            after.st_mtime_ns,
+            after.st_size,
+            after.st_size - start,
+        ):
             raise TemporaryError(
-                f"{source} changed while it was read: submit it when it is complete; nothing was queued"
+                f"{_shown(source)} changed while it was read: submit it when it is complete; nothing was queued"
             )
         return size, checksum, mtime
+
+    def summed(self, descriptor: int) -> tuple[int, Checksum]:
+        """Sum a source that is linked, and so has to be on stable storage itself."""
+        size, checksum = sum_file(descriptor, self.settings.checksum)
+        self.draft.sync(descriptor)
+        return size, checksum
 
     def copied(self, part: int, descriptor: int, mtime: int) -> tuple[int, Checksum]:
         """Copy and sum; the copy gets the source's time, by which its delivery knows that nobody has changed it."""
@@ -281,6 +317,10 @@ class _Submission:
 def _as_utf8(name: str) -> str:
     """Return the name's bytes as UTF-8, as control files have them, whatever this machine's locale takes them for."""
     return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def _shown(source: str) -> str:
+    return "standard input" if source == STANDARD_INPUT else source
 
 
 def _title(source: str) -> str:
@@ -308,11 +348,11 @@ def _opened(source: str) -> Iterator[int]:
 
 def _unreadable(source: str, error: OSError) -> ArchqError:
     """Say why a source cannot be submitted; what a shell shows as a file may be none."""
-    if os.path.islink(source):
+    if source != STANDARD_INPUT and os.path.islink(source):
         return NoInputError(f"{source} is a symbolic link: submit the file it points to; nothing was queued")
     if isinstance(error, durable.NotARegularFileError):
         return NoInputError(f"{source} is not a regular file; nothing was queued")
-    translated = from_os_error(error, f"read {source}")
+    translated = from_os_error(error, f"read {_shown(source)}")
     return type(translated)(f"{translated}; nothing was queued")
 
 
