@@ -41,6 +41,10 @@ _CANNOT_CLONE = frozenset(
 )
 
 _SYNCFS_TELLS = (5, 8)  # the first Linux whose syncfs(2) reports that a write has failed
+# Filesystems that other machines may use at the same time.
+_SHARED_KINDS = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse", "9p", "afs", "ceph", "lustre", "glusterfs"})
+_STALE_LOCK = 600.0  # seconds
+
 _RENAME_NOREPLACE = 1  # renameat2(2)
 # What a filesystem answers that does not know a way: NFS and FUSE refuse the flag, VFAT has no links.
 _NO_SUCH_WAY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
@@ -399,6 +403,68 @@ def locked(path: str, *, mode: int = 0o600, wait: bool = True) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def locks_reach_everybody(path: str, *, table: str = "/proc/self/mountinfo") -> bool:
+    """Say whether a lock (flock(2)) in the directory ``path`` is seen by all machines that share it.
+
+    On a disk of this machine it is, on NFS where the mount asks the server for locks; of other file servers we do not
+    know (proc_pid_mountinfo(5), nfs(5)).
+    """
+    device = os.stat(path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(FileNotFoundError), open(table, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            mount, _separator, rest = line.partition(" - ")
+            kind, _source, options = [*rest.split(), "", "", ""][:3]
+            if mount.split()[2] == number and kind.split(".")[0] in _SHARED_KINDS:
+                local = {"nolock", "local_lock=all", "local_lock=flock"} & set(options.split(","))
+                return kind.startswith("nfs") and not local
+    return True
+
+
+@contextlib.contextmanager
+def locked_by_name(path: str) -> Iterator[None]:
+    """Hold a lock that is a name in a directory, for file servers on which others do not work.
+
+    Who can link a file of his own to ``path`` holds it; the file's link count tells, whatever became of the reply
+    (open(2), O_EXCL; lockfile_create(3)).  A lock is broken that has not been touched for ten minutes by the file
+    server's clock, so hold it for less.
+    """
+    own = f"{path}.{os.uname().nodename}.{os.getpid()}.{os.urandom(4).hex()}"
+    os.close(create(own))
+    try:
+        while True:
+            os.utime(own)
+            with contextlib.suppress(OSError):
+                os.link(own, path)
+            facts = os.stat(own)
+            if facts.st_nlink == 2:
+                break
+            _break_stale_lock(path, own, facts.st_mtime)
+            time.sleep(_BETWEEN_LOOKS)
+        try:
+            yield
+        finally:
+            remove(path)
+    finally:
+        remove(own)
+
+
+def _break_stale_lock(path: str, own: str, now: float) -> None:
+    """Take away a lock that was left behind.  Two may try at once: who moves away a fresh one gives it back."""
+    try:
+        seen = os.stat(path)
+        if now - seen.st_mtime < _STALE_LOCK:
+            return
+        os.rename(path, f"{own}.stale")
+        moved = os.stat(f"{own}.stale")
+        if (seen.st_ino, seen.st_mtime_ns) != (moved.st_ino, moved.st_mtime_ns):  # an inode's number is used again
+            with contextlib.suppress(FileExistsError):
+                os.link(f"{own}.stale", path)
+    except FileNotFoundError:
+        return
+    remove(f"{own}.stale")
 
 
 def is_locked(path: str) -> bool:

@@ -6,7 +6,6 @@ import errno
 import grp
 import os
 import pwd
-import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,7 @@ class Filer:
     tree: Tree
     appearance: Appearance
     sync_each: bool  # else the caller syncs the whole filesystem
-    _token: str = field(default_factory=lambda: secrets.token_hex(8))
+    _token: str = field(default_factory=lambda: os.urandom(8).hex())
     _noted: dict[Parts, int | None] = field(default_factory=dict)  # directories, and from which device we can rename
     _made: list[tuple[Parts, str]] = field(default_factory=list)
 

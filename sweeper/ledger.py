@@ -92,6 +92,7 @@ class Ledger:
         self._prefix = f".{logs.name}" if logs.alone else ""
         if not untouched:
             self._make_directory()
+            self._locks_reach_everybody = durable.locks_reach_everybody(logs.directory)
         self._index = self._opened_index()
 
     def __enter__(self) -> Self:
@@ -107,10 +108,24 @@ class Ledger:
             self._catch_up()
             yield
             return
-        with durable.locked(self._own(LOCK)):
-            _adopt_file(self._own(LOCK))
+        with self._locked():
             self._catch_up()
             yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self._own(LOCK)
+        if not self._locks_reach_everybody:
+            with durable.locked_by_name(path):
+                yield
+            return
+        with durable.locked(path, mode=0o660 if self._is_shared() else 0o600):
+            _adopt_file(path)
+            yield
+
+    def _is_shared(self) -> bool:
+        """Say whether a group writes these logs."""
+        return bool(os.stat(self.logs.directory).st_mode & 0o020)
 
     def refresh(self) -> None:
         """Take in what others have logged, for a look ahead; only while the logs are held does nothing change."""
@@ -137,7 +152,7 @@ class Ledger:
         """Put the lines on stable storage, in the log ``path``, all or none.  Call it while the logs are held."""
         lines = b"".join(format_outcome(outcome) for outcome in outcomes)
         if lines:
-            durable.append_line(path, lines)
+            durable.append_line(path, lines, 0o664 if self._is_shared() else 0o644)
             _adopt_file(path)
 
     def _make_directory(self) -> None:
@@ -164,20 +179,26 @@ class Ledger:
             return self._connected(path)
 
     def _connected(self, path: str) -> sqlite3.Connection:
+        is_new = not os.path.exists(path)
         index = sqlite3.connect(path, isolation_level=None, timeout=60)
         index.executescript(f"PRAGMA synchronous = NORMAL;{_SCHEMA}")
-        if path != ":memory:":
+        if path != ":memory:" and is_new:
             _adopt_file(path)
+            if self._is_shared():
+                os.chmod(path, 0o664)
         return index
 
     def _catch_up(self) -> None:
         """Read what was appended since; a damaged index is thrown away and made anew."""
         try:
             self._read_logs()
+        except sqlite3.OperationalError:  # no room, or no permission, to write it
+            self._index.close()
+            self._index = self._connected(":memory:")
+            self._read_logs()
         except sqlite3.DatabaseError:
             self._index.close()
-            if not self._untouched:
-                durable.remove(self._own(INDEX))
+            durable.remove(self._own(INDEX))
             self._index = self._opened_index()
             self._read_logs()
 

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import re
-import socket
 from dataclasses import dataclass, replace
 
 DEAD_AFTER = 600.0  # seconds without a sign of life, by the file server's clock: for processes of other machines
@@ -64,7 +63,7 @@ def is_dead(owner: Owner, silence: float) -> bool:
 
 @functools.cache
 def _here() -> tuple[str, str, int]:
-    host = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname()) or "_"
+    host = re.sub(r"[^A-Za-z0-9._-]", "_", os.uname().nodename) or "_"
     boot, space = "", 0
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
         boot = file.read().strip().replace("-", "")[:12]

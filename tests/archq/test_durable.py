@@ -426,3 +426,72 @@ def test_a_whole_filesystem_is_synced_where_the_system_can(tmp_path: Path) -> No
         durable.sync_filesystem(directory)
     with pytest.raises(OSError, match="Bad file descriptor"):
         durable.sync_filesystem(-1)
+
+
+def mounted(path: Path, kind: str, options: str) -> str:
+    """Return a line of /proc/self/mountinfo for the filesystem of ``path``."""
+    device = path.stat().st_dev
+    return f"36 35 {os.major(device)}:{os.minor(device)} / /x rw - {kind} server:/x {options}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "sound"),
+    [
+        ("ext4", "rw", True),
+        ("nfs4", "rw,vers=4.2,local_lock=none", True),
+        ("nfs", "rw,vers=3,nolock,local_lock=none", False),
+        ("nfs", "rw,vers=3,local_lock=all", False),
+        ("nfs4", "rw,local_lock=flock", False),
+        ("fuse.sshfs", "rw", False),
+        ("cifs", "rw", False),
+    ],
+)
+def test_a_lock_is_believed_only_where_everybody_sees_it(tmp_path: Path, kind: str, options: str, sound: bool) -> None:
+    (tmp_path / "table").write_text("1 2 0:0 / / rw - proc proc rw\n" + mounted(tmp_path, kind, options))
+    assert durable.locks_reach_everybody(str(tmp_path), table=str(tmp_path / "table")) is sound
+
+
+def test_a_disk_of_this_machine_has_sound_locks(tmp_path: Path) -> None:
+    assert durable.locks_reach_everybody(str(tmp_path))
+    assert durable.locks_reach_everybody(str(tmp_path), table=str(tmp_path / "missing"))
+
+
+def test_a_lock_by_name_keeps_processes_apart(tmp_path: Path) -> None:
+    counter, lock = tmp_path / "counter", str(tmp_path / "lock")
+    counter.write_text("0")
+    children = []
+    for _ in range(4):
+        if not (child := os.fork()):
+            for _ in range(5):
+                with durable.locked_by_name(lock):
+                    counter.write_text(str(int(counter.read_text()) + 1))
+            os._exit(0)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    assert counter.read_text() == "20"
+    assert [path.name for path in tmp_path.iterdir()] == ["counter"]
+
+
+def test_a_lock_by_name_whose_holder_died_is_broken_when_it_is_old(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    os.utime(tmp_path / "lock", (1, 1))
+    with durable.locked_by_name(str(tmp_path / "lock")):
+        assert (tmp_path / "lock").stat().st_nlink == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fresh_lock_by_name_that_was_moved_away_in_error_is_given_back(tmp_path: Path, monkeypatch) -> None:
+    """The stale one that was looked at has been broken by another, who holds the lock now."""
+    (tmp_path / "lock").touch()
+    os.utime(tmp_path / "lock", (1, 1))
+    real = os.rename
+
+    def late(source, target) -> None:
+        (tmp_path / "lock").unlink()
+        (tmp_path / "lock").write_text("fresh")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    durable._break_stale_lock(str(tmp_path / "lock"), str(tmp_path / "own"), 1e9)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert (tmp_path / "lock").read_text() == "fresh"
