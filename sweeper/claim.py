@@ -4,6 +4,7 @@
 
     INCOMING/.archq-work/           one for all sweepers of this directory
         UID/                        0700, one for each sweeper's account
+            ballast                 room that is given up when the disk is full
             HOST~BOOT~…~SERIAL/     one claim: a process and what it is at work on
                 minicam.….1.df .cf  an arrival, taken by rename: exactly one of many sweepers gets it
                 temporaries.N       where in the archive this process makes temporary files, and how it names them
@@ -29,6 +30,7 @@ from archq.instants import SECOND
 from archq.names import parse_wire_name
 from sweeper.hooks import OWED
 from sweeper.owner import Owner, is_dead, parse_owner, this_process
+from sweeper.tree import free_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 WORK = ".archq-work"
 REJECTED = ".archq-rejected"
 SET_ASIDE = ".rejected"  # ends the name of a directory that will be moved to where rejected arrivals go
+
+BALLAST = "ballast"
+_BALLAST = 4 << 20  # bytes: as much as the records of some batches
 
 _busy: set[str] = set()  # paths of the claims that this process works on now
 
@@ -53,12 +58,29 @@ class WorkPlace:
         self.incoming = incoming
         self.path, self.descriptor = open_private(incoming, path or os.path.join(incoming.path, WORK), "work")
         self._owner = this_process()
+        self._keep_ballast()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
+
+    def _keep_ballast(self) -> None:
+        """Hold some room while there is enough, and give it up when there is none.
+
+        A claim needs a little: without it a full disk of arrivals could never be swept.
+        """
+        free = free_space(self.descriptor)
+        if free < _BALLAST // 4:
+            durable.remove(BALLAST, directory=self.descriptor)
+        elif free > _BALLAST * 8:
+            with contextlib.suppress(OSError):
+                descriptor = durable.create(BALLAST, directory=self.descriptor)
+                try:
+                    os.posix_fallocate(descriptor, 0, _BALLAST)
+                finally:
+                    os.close(descriptor)
 
     def now(self) -> int:
         """Return the file server's time, in nanoseconds since 1970: what it stamps on a file touched now."""

@@ -16,6 +16,7 @@ from archq.transferlog import DUPLICATE, SWEPT
 from sweeper import journal
 from sweeper.inspection import NO_REGULAR_FILE, Refusal, refused_content, refused_data
 from sweeper.journal import Move
+from sweeper.tree import free_space
 
 if TYPE_CHECKING:
     from archq.config import InstrumentSettings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sweeper.journal import Intent
     from sweeper.placement import Parts
     from sweeper.tree import Tree
+
+LEFT_FREE = 1 << 20  # bytes: the log may be on the same disk, and has to have room for what is filed
 
 TEMPORARY = ".archq-"  # begins every temporary name in an archive
 
@@ -138,7 +141,7 @@ class Filer:
 
     def _copied(self, source: int, letter: Letter, plan: Intent) -> Intent | Refusal:
         os.lseek(source, 0, os.SEEK_SET)
-        if letter.control.size > self.tree.free():
+        if letter.control.size + LEFT_FREE > free_space(self.tree.descriptor):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.tree.root)
         name, descriptor = self._new_temporary(plan.directory)
         try:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq import durable
-from archq.errors import ArchqError, from_os_error
+from archq.errors import ArchqError
 from sweeper import journal
 from sweeper.ledger import Ledger
-from sweeper.report import Problem
+from sweeper.report import Problem, trouble_of
 from sweeper.settling import settle_again
 
 if TYPE_CHECKING:
@@ -33,15 +33,13 @@ def recover(
     cannot be settled now, for its archive is not there, say, is left for a later sweep.
     """
     returned: set[WireName] = set()
-    report = findings.report
     for claim in work.take_over_dead():
         with claim:
             try:
                 _finish(claim, trees)
             except (ArchqError, OSError) as error:
-                trouble = from_os_error(error, "use its archive") if isinstance(error, OSError) else error
-                message = f"cannot finish what a dead sweeper began in {claim.place.path}: {trouble}"
-                report.lasts(Problem(key=message, message=message), trouble.status)
+                trouble = trouble_of(error, f"finish what a dead sweeper has begun in {claim.place.path}")
+                findings.report.lasts(Problem(key=str(trouble), message=str(trouble)), trouble.status)
                 continue
             returned |= _give_back(claim, refuse)
             findings.owing += claim.owing()

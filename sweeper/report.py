@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from archq.errors import ExitStatus
+from archq.errors import DISK_FULL, ArchqError, ExitStatus, InputOutputError, from_os_error
 
 if TYPE_CHECKING:
     from archq.names import WireName
@@ -31,6 +31,18 @@ class Problem:
     key: str
     message: str
     begun: bool = False
+
+
+def trouble_of(error: ArchqError | OSError, what: str) -> ArchqError:
+    """Return ``error`` as one for an operator; ``what`` says what was tried.
+
+    A full disk is an error of the disk: it is no use to try again before somebody has made room.
+    """
+    if isinstance(error, ArchqError):
+        return error
+    if error.errno in DISK_FULL:
+        return InputOutputError(f"disk full: cannot {what}: {error.strerror}")
+    return from_os_error(error, what)
 
 
 @dataclass(slots=True)

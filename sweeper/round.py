@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archq import durable
-from archq.errors import DISK_FULL, ConfigurationError, ExitStatus, from_os_error
+from archq.errors import DISK_FULL, ConfigurationError, ExitStatus
 from archq.quantities import format_duration
 from archq.transferlog import REJECTED
 from sweeper.filing import Filer
 from sweeper.inspection import Letter, Refusal, Unsupported, Waiting, inspect
 from sweeper.journal import Intent
 from sweeper.planning import plan, plan_rejection
-from sweeper.report import Report
+from sweeper.report import Report, trouble_of
 from sweeper.settling import Decisions, OtherContentError, settle
 from sweeper.tree import NotADirectoryOfOursError
 
@@ -222,7 +222,7 @@ class Round:
             return self._blocked(letter, str(error.filename))
         except OSError as error:
             if error.errno not in DISK_FULL:
-                trouble = from_os_error(error, f"file it in {self.job.archive}")
+                trouble = trouble_of(error, f"file it in {self.job.archive}")
                 self._report.left(letter.wire, f"{trouble}; it stays in {self.job.incoming}", trouble.status)
                 return None
         self.findings.waiting.append(letter)

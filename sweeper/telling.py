@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from archq import console, durable
-from archq.errors import ArchqError, from_os_error
+from archq.errors import ArchqError
 from archq.quantities import format_duration
-from sweeper.report import Problem, Report
+from sweeper.report import Problem, Report, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -87,7 +87,8 @@ def _reported(job: Job, sweep: Callable[[Job], Report]) -> Report:
     try:
         return sweep(job)
     except (ArchqError, OSError) as error:
-        trouble = from_os_error(error, f"use {error.filename or 'a file'}") if isinstance(error, OSError) else error
+        place = getattr(error, "filename", None) or f"{job.incoming} or {job.logs.directory}"
+        trouble = trouble_of(error, f"work in {os.fsdecode(place)}")
         report = Report()
         report.lasts(Problem(key=str(trouble), message=str(trouble)), trouble.status)
         return report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from archq import durable
 from archq.checksum import Checksum, sum_file
-from archq.errors import CannotCreateError, NoInputError, from_os_error
+from archq.errors import CannotCreateError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -128,18 +128,12 @@ class Tree:
         finally:
             os.close(descriptor)
 
-    def free(self) -> int:
-        """Return how many bytes may still be written here."""
-        facts = os.fstatvfs(self.descriptor)
-        return (facts.f_bfree if os.geteuid() == 0 else facts.f_bavail) * facts.f_frsize
-
     def _close_all(self) -> None:
         while self._opened:
             os.close(self._opened.popitem()[1])
 
 
-def existing_directory(path: str, what: str) -> str:
-    """Return ``path`` if it is a directory, else raise NoInputError naming ``what`` it should be."""
-    if not os.path.isdir(path):
-        raise NoInputError(f"{what} {path} does not exist or is not a directory")
-    return path
+def free_space(directory: int) -> int:
+    """Return how many bytes may still be written in the filesystem of an open directory."""
+    facts = os.fstatvfs(directory)
+    return (facts.f_bfree if os.geteuid() == 0 else facts.f_bavail) * facts.f_frsize

@@ -130,6 +130,11 @@ class Site:
         """Return what still lies in the incoming directory, those of the sweeper's own places left out."""
         return {name: data for name, data in contents(self.incoming).items() if not name.startswith(".archq-")}
 
+    def claims(self) -> list[str]:
+        """Return what is left in the work places of all accounts."""
+        places = (self.incoming / ".archq-work").glob("*/*")
+        return [str(path) for path in places if path.name != "ballast"]
+
     def rejected(self) -> dict[str, bytes]:
         """Return what was set aside."""
         own = self.incoming / ".archq-rejected" / str(os.geteuid())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sweeper.arrivals import SILENT_SUCCESS, Site, contents, control_file
+from tests.sweeper.arrivals import SILENT_SUCCESS, Site, control_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_the_command_is_run_for_each_file_that_was_filed_and_no_other(site: Site
         "word conflict 2026.1120/one~2.fits",
         "word filed 2026.1120/one.fits",
     ]
-    assert contents(site.incoming / ".archq-work") == {}
+    assert site.claims() == []
 
 
 def test_the_facts_are_in_its_environment(site: Site) -> None:
@@ -105,7 +105,7 @@ def test_what_a_dead_sweeper_still_owed_its_successor_runs(site: Site) -> None:
     assert site.sweep("-i", "minicam") == SILENT_SUCCESS
     assert notes.read_text().count("done") >= 3
     assert site.outcomes() == ["filed"] * 3
-    assert [path for own in (site.incoming / ".archq-work").iterdir() for path in own.iterdir()] == []
+    assert site.claims() == []
 
 
 def test_a_sweeper_killed_before_it_had_noted_what_it_owes_owes_it_all_the_same(site: Site, monkeypatch) -> None:

@@ -97,8 +97,7 @@ def everything_is_settled_once(site: Site) -> None:
     assert len({line.facts["wire"] for line in lines}) == len(lines)
     assert site.arrivals() == {}
     assert sorted(name.rpartition(".")[2] for name in site.rejected()) == ["1/reason", "cf", "df"]
-    assert contents(site.incoming / ".archq-work") == {}
-    assert [path for own in (site.incoming / ".archq-work").iterdir() for path in own.iterdir()] == []
+    assert site.claims() == []
     assert site.sweep("-i", "minicam") == SILENT_SUCCESS
 
 

@@ -12,6 +12,7 @@ from archq.checksum import Checksum
 from archq.control import format_control, seal
 from archq.instants import SECOND
 from archq.names import PROBE_INSTRUMENT
+from sweeper.filing import LEFT_FREE
 from tests.sweeper.arrivals import MTIME, SILENT_SUCCESS, Result, Site, control_file, wire_of
 
 NIGHT = "2026.1120"  # of arrivals.QUEUED in UTC
@@ -323,7 +324,7 @@ def test_a_full_disk_leaves_the_arrivals_and_the_next_run_goes_on(site: Site, mo
     site.arrive(b"content", name="small.fits")
     site.arrive(b"c" * 5000, name="large.fits")
     before = site.arrivals()
-    monkeypatch.setattr("sweeper.tree.Tree.free", lambda _tree: 100)
+    monkeypatch.setattr("sweeper.filing.free_space", lambda _directory: LEFT_FREE + 100)
     monkeypatch.setattr("sweeper.filing.Filer._is_near", lambda *_: False)  # on another disk
     result = site.sweep("-i", "minicam")
     assert result.status == 74
@@ -341,8 +342,7 @@ def test_nothing_is_left_in_the_work_place(site: Site) -> None:
     site.arrive(b"content")
     site.leave(control_file(b"content"), b"conte")
     site.sweep("-i", "minicam")
-    (own,) = (site.incoming / ".archq-work").iterdir()
-    assert list(own.iterdir()) == []
+    assert site.claims() == []
 
 
 def test_many_arrivals_are_filed_in_batches(site: Site, monkeypatch) -> None:

@@ -109,7 +109,7 @@ def test_a_command_that_takes_long_holds_up_nothing(site: Site) -> None:
         for name in ("first", "second"):
             site.arrive(name.encode(), name=f"{name}.fits")
             until(lambda expected=name: any(expected in path for path in site.archived()))
-        until(lambda: not [path for own in (site.incoming / ".archq-work").iterdir() for path in own.iterdir()])
+        until(lambda: not site.claims())
         assert stopped(process) == (0, "")
     assert site.outcomes() == ["filed", "filed"]
 
