@@ -22,6 +22,7 @@ import errno
 import os
 import time
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Self
 
 from archq import durable
@@ -45,6 +46,7 @@ SET_ASIDE = ".rejected"  # ends the name of a directory that will be moved to wh
 BALLAST = "ballast"
 _BALLAST = 4 << 20  # bytes: as much as the records of some batches
 
+_serials = count(1)
 _busy: set[str] = set()  # paths of the claims that this process works on now
 
 _BEAT = 60.0  # seconds between two signs of life
@@ -89,11 +91,9 @@ class WorkPlace:
 
     def new_claim(self) -> Claim:
         """Make a claim that holds nothing yet."""
-        while True:
-            owner = self._next_owner()
-            with contextlib.suppress(FileExistsError):  # an earlier work place of this process had one of that name
-                os.mkdir(str(owner), 0o700, dir_fd=self.descriptor)
-                return self._opened(owner)
+        owner = self._next_owner()
+        os.mkdir(str(owner), 0o700, dir_fd=self.descriptor)
+        return self._opened(owner)
 
     def take_over_dead(self) -> Iterator[Claim]:
         """Yield the claims whose process has died; each is ours from now on, and nobody else's."""
@@ -127,8 +127,7 @@ class WorkPlace:
         return Claim(name=str(owner), place=self, descriptor=descriptor)
 
     def _next_owner(self) -> Owner:
-        self._owner = self._owner.next
-        return self._owner
+        return replace(self._owner, serial=next(_serials))
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 DEAD_AFTER = 600.0  # seconds without a sign of life, by the file server's clock: for processes of other machines
 
@@ -29,11 +29,6 @@ class Owner:
 
     def __str__(self) -> str:
         return f"{self.host}~{self.boot}~{self.space}~{self.pid}~{self.start}~{self.serial}"
-
-    @property
-    def next(self) -> Owner:
-        """The same process's next claim."""
-        return replace(self, serial=self.serial + 1)
 
 
 def parse_owner(text: str) -> Owner | None:
