@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from archq import suggestions
+from archq.completion import SHELLS
 from archq.console import complain, printable, progress, run_click
 from archq.errors import ArchqError, ExitStatus, UsageError
 from archq.version import __version__
@@ -22,8 +24,11 @@ _CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 _queue = click.option("-d", "queue", metavar="QUEUE", help="The queue; else LPDEST, PRINTER or the configured default.")
 _one_queue = click.option("-d", "queue", metavar="QUEUE", help="Only this queue.")
-_requests = click.argument("requests", metavar="[REQUEST]…", nargs=-1)
-_named_requests = click.argument("requests", metavar="REQUEST…", nargs=-1)
+_requests = click.argument("requests", metavar="[REQUEST]…", nargs=-1, shell_complete=suggestions.requests)
+_named_requests = click.argument("requests", metavar="REQUEST…", nargs=-1, shell_complete=suggestions.requests)
+_queued_requests = click.argument(
+    "requests", metavar="[REQUEST]…", nargs=-1, shell_complete=suggestions.queued_requests
+)
 _options = click.option(
     "-o", "options", metavar="KEY=VALUE,…", multiple=True, help="inst, maxftp, dir, … (repeatable)."
 )
@@ -124,7 +129,7 @@ def cancel(queue: str | None, every: bool, purge: bool, requests: tuple[str, ...
 @cli.command(context_settings=_CONTEXT)
 @_one_queue
 @click.option("-r", "reason", metavar="REASON", help="What `archq status` shows as the reason.")
-@_requests
+@_queued_requests
 def hold(queue: str | None, reason: str | None, requests: tuple[str, ...]) -> int:
     """Let REQUESTs, or a whole queue, wait until they are released."""
     from archq import changes
@@ -138,7 +143,7 @@ def hold(queue: str | None, reason: str | None, requests: tuple[str, ...]) -> in
 
 @cli.command(context_settings=_CONTEXT)
 @_one_queue
-@_requests
+@_queued_requests
 def release(queue: str | None, requests: tuple[str, ...]) -> int:
     """Let held REQUESTs, or a held queue, be sent."""
     from archq import changes
@@ -179,7 +184,7 @@ def alter(requests: tuple[str, ...], **wishes: Any) -> int:
 
 
 @cli.command(context_settings=_CONTEXT)
-@click.argument("what", metavar="REQUEST|QUEUE")
+@click.argument("what", metavar="REQUEST|QUEUE", shell_complete=suggestions.movable)
 @click.argument("target", metavar="QUEUE")
 def move(what: str, target: str) -> int:
     """Move one request, or all of a queue, to another queue."""
@@ -321,6 +326,15 @@ def init(archive: bool, system: bool, user: bool, force: bool, **wishes: Any) ->
     from archq.setup import set_up
 
     return set_up(wishes, _tell, archive=archive, system=system, user=user, force=force)
+
+
+@cli.command(context_settings=_CONTEXT)
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print what a shell has to read to complete commands, requests, queues and instruments."""
+    from archq.completion import script
+
+    click.echo(script(shell))
 
 
 def main() -> None:

@@ -92,6 +92,9 @@ def run_click(program: str, command: click.Command, arguments: list[str] | None 
     import click
 
     if f"_{program}_COMPLETE".upper().replace("-", "_") in os.environ:  # a shell asks what could come next
+        from archq.completion import teach
+
+        teach(command)
         command.main(prog_name=program)
 
     def main() -> int | None:

@@ -17,6 +17,7 @@ PACKAGES = ("archq", "sweeper", "logsum")
 # What the three programs share.  It builds on itself and the standard library only.
 VOCABULARY = {
     "archq.checksum",
+    "archq.completion",
     "archq.config",
     "archq.console",
     "archq.control",
