@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from archq import durable
-from archq.errors import MalformedError, RefusedError, UsageError
+from archq.errors import ArchqError, MalformedError, RefusedError, UsageError
 from archq.instants import SECOND, format_instant
 from archq.quantities import format_duration, format_size
 from archq.shipping.shipper import is_to_be_sent
@@ -88,7 +88,30 @@ def request_statuses(spool: Spool, state: str, requests: Sequence[RequestId]) ->
             ticket, files = spool.ticket(state, request), spool.files(state, request)
         except FileNotFoundError:
             continue
+        except ArchqError as error:
+            yield _damaged(spool, state, request, error)
+            continue
         yield _request_status(state, ticket, files, queues[request.queue])
+
+
+def _damaged(spool: Spool, state: str, request: RequestId, error: ArchqError) -> RequestStatus:
+    """Return what can be said of a request the records of which cannot be read."""
+    try:
+        since = os.stat(spool.place(state, str(request))).st_mtime_ns
+    except FileNotFoundError:
+        since = time.time_ns()
+    return RequestStatus(
+        request=str(request),
+        queue=request.queue,
+        user="",
+        title="",
+        priority=0,
+        queued=since,
+        size=0,
+        state="damaged",
+        reason=f"its records in the spool are damaged ({error}): archq fsck tells more",
+        files=(),
+    )
 
 
 def _queue_trouble(spool: Spool, queue: str) -> Why | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING
 
+from archq.errors import ArchqError
 from archq.instants import SECOND
 from archq.lpfamily.jobs import existing_job, own_job
 from archq.lpfamily.lp import default_destination
@@ -116,11 +118,15 @@ class Report:
 
     def _being_sent(self, queue: str) -> RequestId | None:
         """Return the oldest request of which a file is on its way."""
-        for request in self.spool.requests(QUEUED, queue):
-            for file in self.spool.files(QUEUED, request):
-                if file.state.phase in (Phase.BEGUN, Phase.UPLOADED) and file.state.started > file.state.failed:
-                    return request
-        return None
+        return next(filter(self._is_being_sent, self.spool.requests(QUEUED, queue)), None)
+
+    def _is_being_sent(self, request: RequestId) -> bool:
+        with contextlib.suppress(ArchqError, FileNotFoundError):  # damaged, or it has moved on
+            return any(
+                file.state.phase in (Phase.BEGUN, Phase.UPLOADED) and file.state.started > file.state.failed
+                for file in self.spool.files(QUEUED, request)
+            )
+        return False
 
     def _status(self, queue: str) -> QueueStatus:
         return queue_status(self.config, self.spool, queue)

@@ -31,6 +31,7 @@ from archq.errors import (
     ArchqError,
     CannotCreateError,
     ExitStatus,
+    MalformedError,
     NoInputError,
     NotPermittedError,
     from_os_error,
@@ -251,10 +252,16 @@ class Spool:
             durable.write_over(path, content, self.file_mode)
 
     def files(self, state: str, request: RequestId) -> list[SpooledFile]:
-        """Return the files of ``request`` in the order they were submitted."""
-        directory = self.place(state, str(request))
-        names = [name for name in os.listdir(directory) if name.endswith(".cf")]
-        return [self.file(state, request, part) for part in sorted(int(name.removesuffix(".cf")) for name in names)]
+        """Return the files of ``request`` in the order they were submitted; raise MalformedError if some are lost."""
+        names = [name for name in os.listdir(self.place(state, str(request))) if name.endswith(".cf")]
+        parts = sorted(int(name.removesuffix(".cf")) for name in names)
+        files = [self.file(state, request, part) for part in parts]
+        if not files:
+            raise MalformedError("none of its files is there")
+        count = (files[0].control.part or "").rpartition("/")[2]
+        if count not in ("", str(len(files))):
+            raise MalformedError(f"{len(files)} of its {count} files are there")
+        return files
 
     def file(self, state: str, request: RequestId, part: int) -> SpooledFile:
         """Return one file of ``request``; raise MalformedError when its records are damaged."""

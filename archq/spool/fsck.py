@@ -75,8 +75,6 @@ def _request(
     except (ArchqError, OSError) as error:
         yield Finding(where=place, what=f"a record is damaged: {error}")
         return
-    if not files:
-        yield Finding(where=place, what="holds no file")
     for file in files:
         yield from _file(spool, state, file, ids, seen)
 
