@@ -62,6 +62,7 @@ class SftpTransport:
         ``timeout`` (seconds) bounds each wait for an answer.  Raise TransferError, its scope the queue.
         """
         self.label = str(destination)
+        self._renames: bool | None = None  # not asked yet, or without an answer
         self._session = SshSession(
             destination, password=password, key=key, known_hosts=known_hosts, timeout=timeout, watch=watch
         )
@@ -142,7 +143,13 @@ class SftpTransport:
             return float(self._sftp.stat(self._prefix + name).st_mtime or 0)
 
     def may_rename(self) -> bool | None:
-        """Return whether renames are allowed: "no such file" about a name that cannot be there says yes."""
+        """Return whether renames are allowed."""
+        if self._renames is None:
+            self._renames = self._asked_whether_it_may_rename()
+        return self._renames
+
+    def _asked_whether_it_may_rename(self) -> bool | None:
+        """Rename what cannot be there: "no such file" says yes."""
         nobody = f".archq-{os.getpid()}.part"
         try:
             self.rename(nobody, f"{nobody}.2")
