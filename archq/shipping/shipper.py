@@ -40,6 +40,8 @@ RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by
 STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is told to stop
 IDLE_GRACE = 2.0  # seconds in which a worker can tell itself what does not answer, and better than we can
 BEAT_EVERY = 5.0  # seconds
+CLOCK_STEP = 60.0  # seconds that the clock may drift from one look to the next
+ROOM_KNOWN_FOR = 60.0  # seconds after which one more connection is tried
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 ROOM_FOR_RECORDS = 1 << 20  # bytes
 RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
@@ -75,6 +77,10 @@ class Shipper:
         self._held: str | None = None
         self._failed = 0
         self._stopping: float | None = None
+        self._damaged: set[RequestId] = set()  # what was complained of
+        self._room = settings.connections  # how many connections the destination takes, as far as is known
+        self._room_known = 0.0  # since when, by time.monotonic
+        self._clock = _clock()
 
     def ship_once(self) -> ExitStatus:
         """Try every queued file once; return done, some failed, or why the destination does not work."""
@@ -103,6 +109,7 @@ class Shipper:
         try:
             while self._running or not self._stopping:
                 now = time.monotonic()
+                self._notice_clock()
                 if now - scanned >= RESCAN_EVERY:
                     self._scan()
                     scanned = now
@@ -115,6 +122,13 @@ class Shipper:
                     self._look_again(wakeup.read())
         finally:
             self._end_workers()
+
+    def _notice_clock(self) -> None:
+        """Let nothing wait any longer when the clock was set: waits are written down as instants."""
+        before, self._clock = self._clock, _clock()
+        if abs(self._clock - before) > CLOCK_STEP:
+            self._agenda.make_all_due()
+            self._health.give_another_chance()
 
     def _settle_in(self, settings: QueueSettings) -> None:
         """Go on with changed settings: old sessions and old errors no longer count."""
@@ -188,7 +202,10 @@ class Shipper:
             self._agenda.add(candidate)
 
     def _complain_of_damage(self, request: RequestId, error: ArchqError) -> None:
-        self._complain(f"{request}: its records in the spool are damaged ({error}): archq fsck tells more")
+        if request not in self._damaged:
+            self._complain(f"{request}: its records in the spool are damaged ({error}): archq fsck tells more")
+        self._damaged.add(request)
+        self._failed += 1
         self._forget(request)
 
     def _forget(self, request: RequestId) -> None:
@@ -211,7 +228,7 @@ class Shipper:
         return _EVER if self._once else time.time_ns()
 
     def _may_start(self) -> bool:
-        if self._stopping or self._held is not None or len(self._running) >= self._settings.connections:
+        if self._stopping or self._held is not None or len(self._running) >= self._connections():
             return False
         # One prober: the rest of the queue waits until it has found the destination working.
         return self._health.works or (not self._running and self._may_probe())
@@ -220,6 +237,16 @@ class Shipper:
         if self._once:
             return len(self._set_aside) < PROBES_OF_A_RUN
         return self._health.state.next_try <= time.time_ns()
+
+    def _connections(self) -> int:
+        """Return how many connections to use: no more than the destination took a moment ago."""
+        if time.monotonic() - self._room_known > ROOM_KNOWN_FOR:
+            return self._settings.connections
+        return min(self._room, self._settings.connections)
+
+    def _is_one_too_many(self, failure: Failure) -> bool:
+        """Tell whether the destination takes no further connection, while it works with those that it has."""
+        return not failure.connected and any(worker.progress().connected for worker in self._running)
 
     def _small_only(self) -> bool:
         """Keep one of several connections for small files."""
@@ -273,8 +300,10 @@ class Shipper:
     def _end(self, worker: Worker) -> None:
         running = self._running.pop(worker)
         failure = worker.result()
-        if worker.is_alive():
+        if failure is None:
             self._idle.append((time.monotonic(), worker))
+        else:
+            worker.retire()
         self._settle(running.candidate, failure)
 
     def _overdue(self, worker: Worker, running: Running) -> str | None:
@@ -292,7 +321,7 @@ class Shipper:
         running, progress = self._running.pop(worker), worker.progress()
         worker.kill()
         moved = f"{reason}, {format_size(progress.moved)} of {format_size(running.candidate.size)} were sent"
-        failure = Failure(message=moved, scope=Scope.FILE, permanent=False)
+        failure = Failure(message=moved, scope=Scope.FILE, permanent=False, connected=progress.connected)
         cannot_fit = progress.moved > 0 and not progress.resumable and reason.startswith("maxftp")
         rate = progress.moved / running.maxftp if cannot_fit else 0.0
         self._settle(running.candidate, failure, rate=rate, maxftp=running.maxftp)
@@ -309,6 +338,9 @@ class Shipper:
         file = self._spool.file(QUEUED, candidate.request, candidate.part)
         if failure is None:
             self._sent(file)
+        elif failure.scope is Scope.QUEUE and self._is_one_too_many(failure):
+            self._room, self._room_known = len(self._running), time.monotonic()
+            self._agenda.add(candidate)
         elif failure.scope is Scope.QUEUE and not self._health.is_culprit(candidate.key):
             self._health.failed(candidate.key, failure)
             self._put_behind_others(candidate)
@@ -409,6 +441,11 @@ class Shipper:
         for worker in self._running:
             worker.kill()
         self._throttle.close()
+
+
+def _clock() -> float:
+    """Return by how many seconds the clock is ahead of one that nobody can set."""
+    return time.time_ns() / SECOND - time.monotonic()
 
 
 def is_to_be_sent(state: FileState, ticket: Ticket) -> bool:

@@ -39,7 +39,8 @@ _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would co
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Of all workers: a process that inherits another one's would keep that one waiting when we close ours.
 _OUR_ENDS: weakref.WeakSet[Connection] = weakref.WeakSet()
-_METER = struct.Struct("=qd?")  # bytes moved, when last (time.monotonic), whether the account can resume
+# Bytes moved, when last (time.monotonic), whether there is a session, whether its account can resume.
+_METER = struct.Struct("=qd??")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +50,16 @@ class Failure:
     message: str
     scope: Scope
     permanent: bool
+    connected: bool = True  # whether there was a session already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a delivery came: bytes moved, seconds since the last of them, whether what is there can be resumed."""
+    """How far a delivery came: bytes moved, seconds since the last of them, whether there is a session already."""
 
     moved: int
     idle: float
+    connected: bool
     resumable: bool
 
 
@@ -75,13 +78,13 @@ class Worker:
 
     def start(self, request: RequestId, part: int) -> None:
         """Begin the delivery of one file; its end makes :attr:`pipe` readable."""
-        self._meter[:] = _METER.pack(0, time.monotonic(), False)
+        self._meter[:] = _METER.pack(0, time.monotonic(), False, False)
         self.pipe.send((request, part))
 
     def progress(self) -> Progress:
         """Return how far the current delivery came."""
-        moved, last, resumable = _METER.unpack(self._meter[:])
-        return Progress(moved=moved, idle=time.monotonic() - last, resumable=resumable)
+        moved, last, connected, resumable = _METER.unpack(self._meter[:])
+        return Progress(moved=moved, idle=time.monotonic() - last, connected=connected, resumable=resumable)
 
     def result(self) -> Failure | None:
         """Return the outcome of the delivery that ended: None for success."""
@@ -130,7 +133,10 @@ class _Child:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with(parent)
         while (job := self._next_job()) is not None:
-            self._pipe.send(self._outcome(*job))
+            failure = self._outcome(*job)
+            self._pipe.send(failure)  # before the goodbye, which may take its time
+            if failure:
+                self._close()  # a session that failed may be out of step
         self._close()
 
     def _next_job(self) -> tuple[RequestId, int] | None:
@@ -144,9 +150,10 @@ class _Child:
         try:
             self._deliver(request, part)
         except TransferError as error:
-            self._close()  # a session that failed may be out of step
-            permanent = isinstance(error, PermanentTransferError)
-            return Failure(message=self._naming_limit(error), scope=error.scope, permanent=permanent)
+            permanent, connected = isinstance(error, PermanentTransferError), self._session is not None
+            return Failure(
+                message=self._naming_limit(error), scope=error.scope, permanent=permanent, connected=connected
+            )
         except ArchqError as error:
             return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=True)
         except OSError as error:
@@ -224,7 +231,7 @@ class _MeteredPace(Pace):
     def passed(self, count: int) -> None:
         self._throttle.wait(count)
         self._moved += count
-        self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
+        self._meter[:] = _METER.pack(self._moved, time.monotonic(), True, self._resumable)
 
 
 def die_with(parent: int, number: signal.Signals = signal.SIGKILL) -> None:

@@ -42,6 +42,7 @@ class FtpSession:
         self.passive: socket.socket | None = None
         self.name = ""
         self.offset = 0
+        self.at_end: list[Callable[[], object]] = []
 
     def serve(self) -> None:
         with contextlib.suppress(OSError, EndOfSessionError), self.control:
@@ -49,6 +50,8 @@ class FtpSession:
             while line := self.lines.readline():
                 verb, _, argument = line.decode().rstrip("\r\n").partition(" ")
                 self.answer(verb.upper(), argument)
+        for end in self.at_end:
+            end()
 
     def answer(self, verb: str, argument: str) -> None:
         answer = self.answers.get(verb, HONEST.get(verb, "502 Unknown."))
@@ -166,6 +169,20 @@ def store_slowly(session: FtpSession, name: str) -> None:
 def store_half_and_say_complete(session: FtpSession, name: str) -> None:
     session.receive(name, most=1000)
     session.say("226 Complete.")
+
+
+def at_most(sessions: int, refusal: str) -> Callable[[FtpSession, str], None]:
+    """Greet so many sessions at once, and refuse the others."""
+    places = threading.Semaphore(sessions)
+
+    def greet(session: FtpSession, _argument: str) -> None:
+        if not places.acquire(blocking=False):
+            session.say(refusal)
+            raise EndOfSessionError
+        session.at_end.append(places.release)
+        session.say("220 Hello.")
+
+    return greet
 
 
 def only_first(answer: Answer, otherwise: Answer) -> Callable[[FtpSession, str], None]:

@@ -21,6 +21,8 @@ from archq.control import parse_control
 from archq.errors import ExitStatus
 from archq.instants import SECOND
 from archq.names import parse_wire_name
+from archq.shipping import queuehealth as queuehealth_module
+from archq.shipping import shipper as shipper_module
 from archq.shipping.queues import ship_once
 from archq.shipping.schedule import BLOCKED_WAIT, FILE_FIRST_WAIT, FILE_LONGEST_WAIT
 from archq.shipping.shipper import Shipper, after_failure, is_to_be_sent
@@ -29,6 +31,7 @@ from archq.shipping.worker import Failure, Worker
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId, Spool, Ticket
 from archq.spool.filestate import FileState, Phase
 from archq.spool.queuestate import QueuePhase
+from archq.spool.wakeup import Wakeup
 from archq.transports.base import Scope
 from tests.archq.instrument import Instrument
 from tests.places import Place, real
@@ -37,6 +40,7 @@ from tests.servers import lying
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from archq.config import QueueSettings
     from tests.servers.lying import Answer
     from tests.servers.process import RunningServer
 
@@ -207,6 +211,55 @@ def test_damaged_records_of_one_request_do_not_stop_the_others(tmp_path: Path) -
     assert f"archq: {requests[2]} (img0001.fits): held: the spool's copy cannot be used: " in done.stderr
 
 
+def test_a_request_that_has_lost_its_files_was_not_sent(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    requests = [instrument.submit("img0001.fits", "img0002.fits"), instrument.submit()]
+    place = Path(instrument.spool.place(QUEUED, str(requests[0])))
+    (place / "2.cf").unlink()
+    some = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert f"archq: {requests[0]}: its records in the spool are damaged (1 of its 2 files are there)" in some.stderr
+    (place / "1.cf").unlink()
+    none = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert f"archq: {requests[0]}: its records in the spool are damaged (none of its files is there)" in none.stderr
+    assert instrument.spool.requests(QUEUED) == requests[:1]
+
+
+def test_damage_is_told_once(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    os.truncate(instrument.spool.place(QUEUED, str(instrument.submit()), "1.cf"), 100)
+    complaints: list[str] = []
+    shipper = Shipper(instrument.spool, instrument.config.queues["archive"], complain=complaints.append)
+    for _ in range(3):
+        shipper._scan()
+    assert len(complaints) == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", ["421 Too many connections from your address.", "530 Sorry, the maximum number of clients is connected."]
+)
+def test_a_server_that_takes_few_connections_gets_no_more_and_all_files(tmp_path: Path, refusal: str) -> None:
+    answers: dict[str, Answer] = {"CONNECT": lying.at_most(2, refusal), "STOR": a_moment_later}
+    with at_lying_server(tmp_path, answers, 'account = "upload-only"', "connections = 5") as instrument:
+        instrument.submit(*(f"img000{number}.fits" for number in range(12)))
+        assert instrument.archq("ship", "--once").stderr == ""
+    assert len(arrived(tmp_path / "incoming")) == 12
+    assert instrument.spool.requests(QUEUED) == []
+
+
+def a_moment_later(session: lying.FtpSession, name: str) -> None:
+    session.receive(name, wait=0.05)
+    session.say("226 Complete.")
+
+
+def test_a_server_that_takes_no_connection_at_all_makes_the_queue_wait(tmp_path: Path) -> None:
+    with at_lying_server(tmp_path, {"CONNECT": "421 Too many connections."}, "connections = 5") as instrument:
+        requests = [instrument.submit() for _ in range(6)]
+        done = instrument.archq("ship", "--once", status=ExitStatus.TEMPORARY)
+    assert done.stderr.count("\n") == 1
+    assert "archq: queue archive is waiting: ftp://" in done.stderr
+    assert [state_of(instrument, request) for request in requests] == [FileState()] * 6
+
+
 # What hangs.
 
 
@@ -278,6 +331,51 @@ def test_without_a_maxftp_the_idle_limit_ends_what_says_nothing(tmp_path: Path) 
         done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
     assert f"{request} (img0001.fits): failed: " in done.stderr
     assert done.stderr.endswith("no answer in time (idle=1 s)\n")
+
+
+def test_a_server_that_hangs_before_anything_is_sent_makes_the_queue_wait(tmp_path: Path) -> None:
+    with at_lying_server(tmp_path, {"PASS": lying.hang, "QUIT": lying.hang}, "maxftp = 0", "idle = 1") as instrument:
+        request = instrument.submit()
+        done = instrument.archq("ship", "--once", status=ExitStatus.TEMPORARY)
+    assert re.fullmatch(r"archq: queue archive is waiting: .*: no answer in time \(idle=1 s\)\n", done.stderr)
+    assert state_of(instrument, request) == FileState()
+
+
+class Clock:
+    """The time, as the shipper sees it, of a machine on which it can be set."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0  # seconds
+
+    def time_ns(self) -> int:
+        return time.time_ns() + round(self.ahead * SECOND)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+
+def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instrument = Instrument.at(tmp_path, url=f"file:{tmp_path}/later")
+    request, clock = instrument.submit(), Clock()
+    for module in (shipper_module, queuehealth_module):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(shipper_module, "BEAT_EVERY", 0.05)
+    clock.ahead = 86_400.0
+    queue, beats = instrument.config.queues["archive"], []
+    with instrument.spool.own_queue("archive"), contextlib.closing(Wakeup(instrument.spool, "archive")) as wakeup:
+        shipper = Shipper(instrument.spool, queue, complain=lambda _line: None)
+
+        def beat() -> QueueSettings:
+            beats.append(instrument.spool.queue_state("archive").phase)
+            if beats[-1] is QueuePhase.BLOCKED and clock.ahead:
+                (tmp_path / "later").mkdir()
+                clock.ahead = 0.0
+            if len(beats) > 100 or not instrument.spool.requests(QUEUED):
+                shipper.stop()
+            return queue
+
+        shipper.follow(wakeup, beat=beat)
+    assert instrument.spool.requests(SENT) == [request]
 
 
 # People, and other processes.
