@@ -89,7 +89,7 @@ def _supersede(sweeper: Sweeper, useless: dict[Sighting, str]) -> int:
             if claim.take(one.wire, one.place, control=one.control, data=one.data)
         ]
         replays = frozenset(wish.wire for wish in wishes)
-        return len(settle(claim, sweeper.ledger, sweeper.tree, wishes, log=sweeper.log, replays=replays).done)
+        return len(settle(claim, sweeper.ledger, sweeper.trees, wishes, log=sweeper.log, replays=replays).done)
 
 
 def _tell_of_stale(sweeper: Sweeper, stale: list[tuple[Sighting, str, float]], findings: Findings) -> None:

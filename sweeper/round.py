@@ -169,7 +169,7 @@ class Round:
         ledger = self.sweeper.ledger
         ledger.refresh()
         memory = ledger.recall(wire.id for wire, _found in mine)
-        decisions = Decisions(memory, self.sweeper.tree)
+        decisions = Decisions(memory, self.sweeper.trees)
         replays = {wire for wire, _found in mine if wire not in self.returned and memory.is_told(wire)}
         plans: list[Plan] = []
         for wire, found in mine:
@@ -236,7 +236,7 @@ class Round:
         """Settle ``wishes``; return what has to be set aside after all, and why."""
         sweeper = self.sweeper
         settled = settle(
-            claim, sweeper.ledger, sweeper.tree, wishes, log=sweeper.log, hook=sweeper.hook, replays=replays
+            claim, sweeper.ledger, sweeper.trees, wishes, log=sweeper.log, hook=sweeper.hook, replays=replays
         )
         self._report.outcomes += Counter(intent.outcome.outcome for intent in settled.done)
         for intent in settled.done:

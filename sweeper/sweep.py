@@ -15,6 +15,7 @@ from archq.quantities import format_duration, format_size
 from sweeper import claim as claims
 from sweeper import hooks, leftovers
 from sweeper.claim import WorkPlace
+from sweeper.deputy import accounts_with_dead_claims, as_account
 from sweeper.filing import appearance_of
 from sweeper.hooks import Hook
 from sweeper.incoming import Incoming
@@ -23,7 +24,7 @@ from sweeper.planning import rules_of
 from sweeper.recovery import recover
 from sweeper.report import Problem
 from sweeper.round import Findings, Round
-from sweeper.tree import Tree
+from sweeper.tree import Forest, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class Sweeper:
             self.archive = stack.enter_context(Tree(job.archive, prepare=self.appearance.give_directory))
             self.work = stack.enter_context(WorkPlace(self.incoming, job.sweeper.work))
             self.ledger = stack.enter_context(Ledger(job.logs))
-            self._trees = {job.archive: self.archive}
+            self.trees = stack.enter_context(Forest(self.archive))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -62,12 +63,6 @@ class Sweeper:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    def tree(self, root: str) -> Tree:
-        """Return the directories below ``root``, opened once."""
-        if root not in self._trees:
-            self._trees[root] = self._stack.enter_context(Tree(root))
-        return self._trees[root]
 
     @cached_property
     def rejected(self) -> str:
@@ -113,7 +108,8 @@ def sweep(
     with Sweeper(job, log_by_line=log_by_line) as sweeper:
         now = sweeper.work.now()
         first = Round(sweeper, frozenset(), now)
-        returned = recover(sweeper.work, sweeper.tree, first.findings, first.refuse)
+        _recover_for_others(sweeper, first.findings.report)
+        returned = recover(sweeper.work, sweeper.trees, first.findings, first.refuse)
         sightings = sweeper.incoming.sightings(job.wants)
         probes = [one for one in sightings if one.wire.instrument == PROBE_INSTRUMENT]
         arrivals = [one for one in sightings if one.wire.instrument != PROBE_INSTRUMENT]
@@ -127,6 +123,26 @@ def sweep(
     else:
         _run_hooks(findings)
     return findings.report
+
+
+def _recover_for_others(sweeper: Sweeper, report: Report) -> None:
+    """Finish, if we are root, what dead sweepers of other accounts have begun."""
+    if os.geteuid() != 0:
+        return
+    for account in accounts_with_dead_claims(sweeper.work):
+        if not as_account(account, lambda: _recover(sweeper.job)):
+            message = (
+                f"cannot finish what {account.pw_name} has begun in {sweeper.work.path}: run sweeper as that account"
+            )
+            report.lasts(Problem(key=message, message=message), ExitStatus.TEMPORARY)
+
+
+def _recover(job: Job) -> None:
+    """Finish what this account's dead sweepers have begun, with no need of what ``job`` would archive."""
+    findings = Findings()
+    with Incoming(job.incoming) as incoming, WorkPlace(incoming, job.sweeper.work) as work, Forest() as trees:
+        recover(work, trees, findings, lambda *_: None)
+    _run_hooks(findings)
 
 
 def _filed(

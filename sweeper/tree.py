@@ -133,6 +133,27 @@ class Tree:
             os.close(self._opened.popitem()[1])
 
 
+class Forest:
+    """Trees by their roots, opened when they are first asked for."""
+
+    def __init__(self, *trees: Tree) -> None:
+        """Begin with some that are open already, and that whoever opened them closes."""
+        self._trees = {tree.root: tree for tree in trees}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def __call__(self, root: str) -> Tree:
+        """Return the directories below ``root``; raise ArchqError as :class:`Tree` does."""
+        if root not in self._trees:
+            self._trees[root] = self._stack.enter_context(Tree(root))
+        return self._trees[root]
+
+
 def free_space(directory: int) -> int:
     """Return how many bytes may still be written in the filesystem of an open directory."""
     facts = os.fstatvfs(directory)

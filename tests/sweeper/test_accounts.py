@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archq.control import seal
 from tests.sweeper.accounts import (
     FIRST_SWEEPER,
     SECOND_SWEEPER,
@@ -16,7 +19,7 @@ from tests.sweeper.accounts import (
     as_account,
     common_ground,
 )
-from tests.sweeper.arrivals import SILENT_SUCCESS, Result, Site, new_site
+from tests.sweeper.arrivals import SILENT_SUCCESS, Result, Site, control_file, new_site, wire_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,3 +142,52 @@ def test_a_work_place_on_another_filesystem_is_refused(site: Site) -> None:
     assert result.status == 78
     assert "is not on the filesystem of" in result.errors
     assert "name a place there in [sweeper] work" in result.errors
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_root_finishes_for_other_accounts_but_as_those_accounts(site: Site, recorded: bool) -> None:
+    """Of a sweeper that was killed before it had decided, or after."""
+    daemon = pwd.getpwnam("daemon")
+    for path in (site.incoming, site.archive):
+        give(path, daemon.pw_uid, daemon.pw_gid, 0o755)
+    control = control_file(b"content")
+    as_account(daemon.pw_uid, lambda: site.leave(control, b"content"), daemon.pw_gid, umask=0o022)
+    step = "sweeper.ledger.Ledger.append" if recorded else "sweeper.settling._carry_out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, lambda *_, **__: os._exit(1))
+        with pytest.raises(EOFError):
+            as_account(daemon.pw_uid, lambda: site.sweep("-i", "minicam"), daemon.pw_gid)
+    assert len(site.claims()) == 1
+    (site.root / "other").mkdir(mode=0o700)
+    result = as_account(0, lambda: site.run("-i", "megacam", "-f", str(site.incoming), "-d", f"{site.root}/other"), 0)
+    assert result == SILENT_SUCCESS
+    assert site.claims() == []
+    if recorded:
+        assert site.outcomes() == ["filed"]
+        assert (site.archive / NIGHT / "img0001.fits").stat().st_uid == daemon.pw_uid
+    else:
+        assert sorted(site.arrivals()) == sorted([str(wire_of(control)), str(wire_of(control).control)])
+
+
+def test_root_obeys_no_record_that_another_account_wrote(site: Site) -> None:
+    """Its own directory where sweepers work, and a record that would have root append to a file of root's."""
+    give(site.incoming, UPLOADER, UPLOADERS, 0o2770)
+    secret = site.root / "secret"
+    secret.write_bytes(b"root's own\n")
+    nobody = pwd.getpwnam("nobody")
+
+    def plant() -> None:
+        claim = site.incoming / ".archq-work" / str(nobody.pw_uid) / "elsewhere~abc~1~2~3~1"
+        claim.mkdir(mode=0o700, parents=True)
+        claim.parent.chmod(0o700)
+        wire = wire_of(control_file(b""))
+        line = [str(wire), 0, "superseded", {"wire": str(wire)}, "", [], "", []]
+        logs = {"directory": str(site.root), "name": "secret", "alone": True}
+        record = {"logs": logs, "log": str(secret), "hook": {"command": f"touch {site.root}/run", "limit": 0}}
+        (claim / "intents.1").write_bytes(seal(json.dumps({**record, "intents": [line]}).encode() + b"\n"))
+        os.utime(claim, (1, 1))
+
+    as_account(nobody.pw_uid, plant, UPLOADERS, umask=0)
+    assert as_account(0, lambda: site.sweep("-i", "minicam"), 0).status == 75
+    assert secret.read_bytes() == b"root's own\n"
+    assert not (site.root / "run").exists()
