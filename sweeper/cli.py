@@ -30,14 +30,21 @@ from sweeper.job import Job, Words, jobs_of
 @click.option("--configured", is_flag=True, help="Sweep every instrument that the configuration gives a directory.")
 @click.option("--watch", is_flag=True, help="Go on sweeping as files arrive, until SIGTERM.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell what was done, and all that lasts.")
+@click.option("--check", "checking", is_flag=True, help="Compare the archive with its logs; resumes after a break.")
+@click.option("--doctor", is_flag=True, help="Look at all that a sweep needs, and say what to do about it.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; touch nothing.")
 @click.version_option(__version__, prog_name="sweeper", message="%(prog)s %(version)s")
-def command(*, dry_run: bool, watch: bool, workers: int | None, verbose: bool, **words: Any) -> int:
+def command(*, workers: int | None, verbose: bool, **words: Any) -> int:
     """File what has arrived: verify it, put it into the archive, and log it."""
+    modes = {"dry_run": _foretell, "checking": _check, "doctor": _examine}
+    wanted = [mode for name, mode in modes.items() if words.pop(name)]
+    watching = words.pop("watch")
+    if len(wanted) + watching > 1:
+        raise UsageError("--watch, --check, --doctor and --dry-run do different things: say one of them")
     jobs = jobs_of(config.load("instrument", "sweeper"), _words(**words))
-    if dry_run:
-        return _foretell(jobs)
-    return _watch(jobs, workers, verbose=verbose) if watch else _sweep(jobs, workers, verbose=verbose)
+    if wanted:
+        return wanted[0](jobs)
+    return _watch(jobs, workers, verbose=verbose) if watching else _sweep(jobs, workers, verbose=verbose)
 
 
 def _words(*, stale: str | None, **words: Any) -> Words:
@@ -53,6 +60,22 @@ def _foretell(jobs: list[Job]) -> int:
     for sentence in (sentence for job in jobs for sentence in preview(job)):
         click.echo(console.printable(sentence))
     return ExitStatus.DONE
+
+
+def _check(jobs: list[Job]) -> int:
+    from sweeper.check import check
+
+    differences = sum(check(job, click.echo) for job in jobs)
+    return ExitStatus.SOME_FAILED if differences else ExitStatus.DONE
+
+
+def _examine(jobs: list[Job]) -> int:
+    from sweeper.doctor import examine
+
+    findings = [finding for job in jobs for finding in examine(job)]
+    for finding in findings:
+        click.echo(console.printable(str(finding)))
+    return ExitStatus.CONFIGURATION if any(finding.remedy for finding in findings) else ExitStatus.DONE
 
 
 def _sweep(jobs: list[Job], workers: int | None, *, verbose: bool) -> int:

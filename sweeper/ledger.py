@@ -13,6 +13,7 @@ import os
 import re
 import sqlite3
 import stat
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -40,6 +41,8 @@ _WIRE = re.compile(rb" wire=([^ ]+)")
 _CHECKSUM = re.compile(rb" checksum=([^ ]+)")
 _ASK_AT_ONCE = 500  # ids
 _MARK = 24  # characters of a checksum: enough to tell two contents of one id apart
+
+_BADLY_PACKED = (gzip.BadGzipFile, EOFError, zlib.error)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS logs (name TEXT PRIMARY KEY, inode INTEGER, size INTEGER);
@@ -155,6 +158,12 @@ class Ledger:
             durable.append_line(path, lines, 0o664 if self._is_shared() else 0o644)
             _adopt_file(path)
 
+    def lines(self) -> Iterator[bytes]:
+        """Yield all lines of the logs, the oldest log first."""
+        for entry in sorted(self._log_files(), key=lambda entry: entry.name):
+            with _opened(entry) as file, contextlib.suppress(*_BADLY_PACKED):
+                yield from file
+
     def _make_directory(self) -> None:
         directory = self.logs.directory
         if os.path.isdir(directory):
@@ -234,12 +243,12 @@ class Ledger:
 
     def _read_log(self, entry: os.DirEntry[str], start: int) -> None:
         facts = entry.stat(follow_symlinks=False)
-        if entry.name.endswith(".gz"):
-            with gzip.open(entry.path) as packed, contextlib.suppress(gzip.BadGzipFile, EOFError):
-                self._remember(packed)
-            end = facts.st_size
-        else:
-            with open(durable.open_unfollowed(entry.path), "rb") as file:
+        with _opened(entry) as file:
+            if isinstance(file, gzip.GzipFile):
+                with contextlib.suppress(*_BADLY_PACKED):
+                    self._remember(file)
+                end = facts.st_size
+            else:
                 file.seek(start)
                 end = start + self._remember(file)
         self._index.execute("INSERT OR REPLACE INTO logs VALUES (?, ?, ?)", (entry.name, facts.st_ino, end))
@@ -259,6 +268,16 @@ class Ledger:
 
         self._index.executemany("INSERT OR IGNORE INTO outcomes VALUES (?, ?, ?, ?)", rows())
         return taken
+
+
+@contextlib.contextmanager
+def _opened(entry: os.DirEntry[str]) -> Iterator[BinaryIO | gzip.GzipFile]:
+    with open(durable.open_unfollowed(entry.path), "rb") as file:
+        if entry.name.endswith(".gz"):
+            with gzip.GzipFile(fileobj=file) as packed:
+                yield packed
+        else:
+            yield file
 
 
 def _adopt_file(path: str) -> None:
@@ -288,4 +307,5 @@ def _row(line: bytes) -> tuple[str, int, str, str] | None:
     if not match or not wire:
         return None
     checksum = _CHECKSUM.search(match["facts"])
-    return wire.id, wire.attempt, match["outcome"].decode(), mark_of(checksum[1].decode() if checksum else "")
+    mark = mark_of(checksum[1].decode("ascii", "replace")) if checksum else ""
+    return wire.id, wire.attempt, match["outcome"].decode(), mark
