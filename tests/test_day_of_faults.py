@@ -264,7 +264,13 @@ def a_file_that_maxftp_cannot_fit(day: Day) -> None:
         assert re.search(r"needs about \d+ s, maxftp is 2: archq alter \S+ -o maxftp=0", day.status(request)["reason"])
         day.instrument.archq("alter", request, "-o", "maxftp=0")
         day.comes(request, "sent")
-    assert [line.split()[2] for line in day.story(request).splitlines()] == ["queued", "failed", "held", "altered", "sent"]
+    assert [line.split()[2] for line in day.story(request).splitlines()] == [
+        "queued",
+        "failed",
+        "held",
+        "altered",
+        "sent",
+    ]
 
 
 def a_changed_key(day: Day) -> None:

@@ -9,6 +9,7 @@ import stat
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,6 @@ from tests.sweeper.arrivals import Result, Site, contents, control_file, new_sit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from archq.control import ControlFile
 
@@ -423,16 +423,24 @@ def test_entries_that_are_swapped_while_they_are_looked_at_never_lead_outside(si
 def swapping(site: Site, control: ControlFile) -> Iterator[None]:
     child = os.fork()
     if not child:
-        os.setresuid(UPLOADER, UPLOADER, UPLOADER)
-        os.chdir(site.incoming)
-        while True:
-            with open("other", "wb") as file:
-                file.write(b"content")
-            os.rename("other", str(wire_of(control)))
-            os.symlink(site.root / "secret", "other")
-            os.rename("other", str(wire_of(control)))
+        try:
+            os.setresuid(UPLOADER, UPLOADER, UPLOADER)
+            os.chdir(site.incoming)
+            _swap(str(wire_of(control)), site.root / "secret")
+        finally:
+            os._exit(1)
     try:
         yield
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _swap(name: str, secret: Path) -> None:
+    while True:
+        for make in (lambda: Path("other").write_bytes(b"content"), lambda: Path("other").symlink_to(secret)):
+            with suppress(OSError):
+                make()
+                os.rename("other", name)
+            with suppress(OSError):
+                os.unlink("other")
