@@ -21,7 +21,7 @@ from archq.errors import NotPermittedError
 from archq.setup import configuration_file, doctor
 from archq.setup.sites import DROP_BOXES
 from tests.requirements import require
-from tests.servers.process import AS_ROOT, system_user, uploader
+from tests.servers.process import AS_ROOT, uploader
 from tests.sweeper.accounts import common_ground
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def test_members_of_a_group_sweep_what_another_uploads(common_host: Host) -> Non
 
 
 def test_a_sweeper_that_could_not_read_what_arrives_is_told(common_host: Host) -> None:
-    other = system_user("archqother")
+    other = uploader()
     words = ("--owner", other.pw_name, "--group", grp.getgrgid(0).gr_name)
     told = common_host.init("--archive", "--incoming", common_host.home / "in", *words, status=78).stdout
     assert f"group:         failed: {other.pw_name} is not in the group root, whose files it has to read" in told
