@@ -9,9 +9,10 @@ The directory a request lies in is its state::
     cancelled/QUEUE-N    cancel                            not to be sent; kept like a sent one
 
 In a request's directory lie ``request`` (what its user asked for), and for each file N ``N.df`` and ``N.cf`` (its data
-and control file, never changed again) and ``N.state`` (how far its delivery is; none: not begun).  Beside the
-directories: ``id`` (this spool's ULID), ``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock,
-its wake-up FIFO and what is known of its account) and ``log/`` (what happened, a file a day).
+and control file, never changed again), ``N.state`` (how far its delivery is; none: not begun) and perhaps ``N.linked``
+(the data file is no copy but a second name of its source).  Beside the directories: ``id`` (this spool's ULID),
+``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock, its wake-up FIFO and what is known of its
+account) and ``log/`` (what happened, a file a day).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ BUILDING = "building"
 QUEUED = "queued"
 SENT = "sent"
 CANCELLED = "cancelled"
+LINKED = ".linked"  # marks a data file that is a second name of its source
 STATES = (QUEUED, SENT, CANCELLED)
 
 DEAD_WRITER_AGE = 3600.0  # seconds: a writer between mkdir and its lock looks dead, but not for an hour
@@ -120,6 +122,11 @@ class SpooledFile:
     def data_path(self) -> str:
         """The copy of what the user submitted."""
         return f"{self.path}.df"
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether it is no copy but the source itself, with the source's own mode."""
+        return os.path.exists(f"{self.path}{LINKED}")
 
 
 class Spool:
@@ -411,6 +418,7 @@ class Draft:
             return False  # another disk, a disk without links, or somebody else's file
         linked = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
         if (linked.st_dev, linked.st_ino) == (opened.st_dev, opened.st_ino):
+            os.close(self.create(name.replace(".df", LINKED)))
             return True
         os.unlink(name, dir_fd=self.directory)
         return False

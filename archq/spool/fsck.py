@@ -106,9 +106,11 @@ def _data(spool: Spool, where: str, file: SpooledFile) -> Iterator[Finding]:
         os.close(descriptor)
     if (size, checksum) != (file.control.size, file.control.checksum):
         yield Finding(where=where, what=f"has other content than was submitted: {size} bytes, {checksum}")
-    if status.st_nlink == 1 and status.st_mode & stat.S_IRWXO:
+    if file.is_linked:
+        return  # its mode is its source's
+    if status.st_mode & stat.S_IRWXO:
         yield Finding(where=where, what=f"may be used by everybody: its mode is {stat.S_IMODE(status.st_mode):04o}")
-    if not spool.is_shared and status.st_nlink == 1 and status.st_mode & stat.S_IRWXG:
+    if not spool.is_shared and status.st_mode & stat.S_IRWXG:
         yield Finding(where=where, what=f"may be used by its group: its mode is {stat.S_IMODE(status.st_mode):04o}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import random
@@ -469,6 +470,61 @@ def test_a_disk_that_fills_up_while_a_pipe_is_read_leaves_what_was_queued_before
     assert os.listdir(instrument.spool.place(BUILDING)) == []
     assert instrument.spool.requests(QUEUED) == [first]
     assert submitted(instrument, instrument.frame(content=bytes(10_000)))
+
+
+# Links instead of copies.
+
+
+@pytest.fixture
+def linking(tmp_path: Path) -> Instrument:
+    return Instrument.at(tmp_path, queue='spool_mode = "link"')
+
+
+def test_a_linked_source_takes_no_room_and_may_be_deleted(linking: Instrument) -> None:
+    frame = linking.frame()
+    [file] = linking.spool.files(QUEUED, submitted(linking, frame))
+    assert os.path.samefile(file.data_path, frame)
+    assert list(check_spool(linking.spool)) == []
+    frame.unlink()
+    assert list(check_spool(linking.spool)) == []
+    linking.archq("ship", "--once")
+    assert linking.arrivals() == ["minicam.1"]
+
+
+def test_a_linked_source_may_be_replaced(linking: Instrument) -> None:
+    frame = linking.frame(content=b"first")
+    submitted(linking, frame)
+    linking.frame("new.fits", b"second").replace(frame)
+    linking.archq("ship", "--once")
+    [data] = (linking.home / "incoming").glob("*.df")
+    assert data.read_bytes() == b"first"
+
+
+def test_a_linked_source_that_is_written_to_is_held_and_not_sent(linking: Instrument) -> None:
+    frame = linking.frame(content=b"first")
+    request = submitted(linking, frame)
+    frame.write_bytes(b"other")
+    done = linking.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert f"archq: {request} (img0001.fits): held: the spool's copy cannot be used: " in done.stderr
+    assert "a source that is linked, not copied, must not be written to" in done.stderr
+    assert linking.arrivals() == []
+
+
+def test_what_cannot_be_linked_is_copied(linking: Instrument, small_disk: Path) -> None:
+    on_small_disk(linking, small_disk)
+    frame = linking.frame()
+    [file] = linking.spool.files(QUEUED, submitted(linking, frame))
+    assert not os.path.samefile(file.data_path, frame)
+    assert Path(file.data_path).read_bytes() == frame.read_bytes()
+
+
+def test_a_source_that_its_writer_has_locked_can_be_linked_and_sent(linking: Instrument) -> None:
+    frame = linking.frame()
+    with frame.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        submitted(linking, frame)
+        linking.archq("ship", "--once")
+    assert linking.arrivals() == ["minicam.1"]
 
 
 # Which queue.
