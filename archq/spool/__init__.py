@@ -11,8 +11,8 @@ The directory a request lies in is its state::
 In a request's directory lie ``request`` (what its user asked for), and for each file N ``N.df`` and ``N.cf`` (its data
 and control file, never changed again), ``N.state`` (how far its delivery is; none: not begun) and perhaps ``N.linked``
 (the data file is no copy but a second name of its source).  Beside the directories: ``id`` (this spool's ULID),
-``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock, its wake-up FIFO and what is known of its
-account) and ``log/`` (what happened, a file a day).
+``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock, its wake-up FIFO and what is known of
+its account) and ``log/`` (what happened, a file a day).
 """
 
 from __future__ import annotations
