@@ -107,7 +107,12 @@ def create(name: Name, mode: int = 0o600, *, directory: int | None = None) -> in
     The mode is set whatever the umask: who may read our files is decided by us and not by the caller's shell.
     """
     descriptor = os.open(name, _CREATE, mode, dir_fd=directory)
-    os.fchmod(descriptor, mode)
+    try:
+        os.fchmod(descriptor, mode)
+    except OSError:
+        os.close(descriptor)
+        remove(name, directory=directory)
+        raise
     return descriptor
 
 
@@ -146,8 +151,13 @@ def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
     temporary = f"{path}{UNFINISHED}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
-    write_new(temporary, content, mode)
-    os.rename(temporary, path)
+    try:
+        write_new(temporary, content, mode)
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):  # the first reason is the one to tell
+            remove(temporary)
+        raise
     sync_directory(os.path.dirname(path) or ".")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 import stat
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import unittest.mock
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +23,9 @@ from archq.errors import ExitStatus, MalformedError, from_os_error
 from archq.transferlog import Outcome, format_outcome, parse_outcome
 from tests.requirements import require
 from tests.tools import tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -495,3 +501,23 @@ def test_a_fresh_lock_by_name_that_was_moved_away_in_error_is_given_back(tmp_pat
     durable._break_stale_lock(str(tmp_path / "lock"), str(tmp_path / "own"), 1e9)
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
     assert (tmp_path / "lock").read_text() == "fresh"
+
+
+def test_a_file_that_cannot_be_written_over_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_bytes(b"before")
+    with small_files(5), pytest.raises(OSError, match="too large"):
+        durable.write_over(str(path), b"longer than that")
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["state"]
+
+
+@contextlib.contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """Let no file grow beyond ``size`` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
