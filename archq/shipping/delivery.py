@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.control import format_control
-from archq.errors import InputOutputError, from_os_error
+from archq.errors import ExitStatus, InputOutputError, from_os_error
 from archq.names import WireName
 from archq.spool.filestate import FileState, Phase
 from archq.transports.base import NotPermittedTransferError, TemporaryTransferError, TransferError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from archq.control import ControlFile
+    from archq.errors import ArchqError
     from archq.spool import SpooledFile
     from archq.transports.base import Transport
 
@@ -57,7 +58,7 @@ class PacedReader(io.RawIOBase):
         try:
             self._descriptor = durable.open_unfollowed(path)
         except OSError as error:
-            raise InputOutputError(str(from_os_error(error, f"read the spooled copy {path}"))) from error
+            raise _unreadable(path, error) from error
         status = os.fstat(self._descriptor)
         if status.st_size != control.size or not _is_kept(control.mtime, status.st_mtime_ns):
             self.close()
@@ -71,7 +72,7 @@ class PacedReader(io.RawIOBase):
         try:
             block = os.read(self._descriptor, self._pace.block(size))
         except OSError as error:
-            raise InputOutputError(str(from_os_error(error, f"read the spooled copy {self._path}"))) from error
+            raise _unreadable(self._path, error) from error
         self._pace.passed(len(block))
         return block
 
@@ -95,6 +96,12 @@ def _unsigned(control: ControlFile) -> ControlFile:
     return control
 
 
+def _unreadable(path: str, error: OSError) -> ArchqError:
+    """Return the error of a spooled copy; it tells whether a later try may work: too many open files, say."""
+    told = from_os_error(error, f"read the spooled copy {path}")
+    return told if told.status == ExitStatus.TEMPORARY else InputOutputError(str(told))
+
+
 def deliver(
     file: SpooledFile,
     transport: Transport,
@@ -111,6 +118,8 @@ def deliver(
     returns the control file with its signature, if it is to have one.  Raise TransferError, or InputOutputError where
     the spooled copy is at fault.
     """
+    if file.state.phase is Phase.SENT:
+        return file.state  # who recorded that died, or failed, before it could say so
     kind = _Renamed if may_rename else _Final
     return kind(file, transport, record, pace or Pace(), signed).deliver()
 
@@ -165,8 +174,10 @@ class _Delivery:
 
     def require_queued(self) -> None:
         """Make sure that the request was not cancelled meanwhile: from now on the arrival would be complete."""
-        if not os.path.lexists(self.data_path):
-            raise InputOutputError(f"{self.data_path} is gone: its request is no longer queued")
+        try:
+            os.lstat(self.data_path)
+        except FileNotFoundError as error:
+            raise InputOutputError(f"{self.data_path} is gone: its request is no longer queued") from error
 
     def control_text(self) -> bytes:
         """Return the control file with what is known only now."""

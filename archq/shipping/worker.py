@@ -18,7 +18,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archq.errors import ArchqError, ConfigurationError, from_os_error
+from archq.errors import ArchqError, ConfigurationError, ExitStatus, from_os_error
 from archq.shipping.delivery import Pace, deliver
 from archq.signature import read_key, sign
 from archq.spool import QUEUED, RequestId, Spool
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from archq.transports.base import Transport
 
 _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection
+_DIES_WITHIN = 1.0  # seconds that a worker has to end after its pipe did
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Of all workers: a process that inherits another one's would keep that one waiting when we close ours.
 _OUR_ENDS: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -91,6 +92,8 @@ class Worker:
         try:
             result: Failure | None = self.pipe.recv()
         except (EOFError, OSError):
+            self._process.join(_DIES_WITHIN)
+            self._process.kill()  # one that lives and cannot be heard now will not be heard later
             self._process.join()
             return Failure(
                 message=f"its worker died (exit status {self._process.exitcode})", scope=Scope.FILE, permanent=False
@@ -155,7 +158,8 @@ class _Child:
                 message=self._naming_limit(error), scope=error.scope, permanent=permanent, connected=connected
             )
         except ArchqError as error:
-            return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=True)
+            permanent = error.status != ExitStatus.TEMPORARY
+            return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=permanent)
         except OSError as error:
             # Of this machine's own: a full disk, too many open files.  All files would meet it.
             why = from_os_error(error, f"use the spool {self._spool.root}")

@@ -85,6 +85,18 @@ def arrivals(incoming: Path) -> dict[WireName, ControlFile]:
     return found
 
 
+def test_what_was_delivered_is_not_sent_again(spooled: Spooled, tmp_path: Path) -> None:
+    """Whoever recorded that it was sent may have died, or found the disk broken, before it could say so."""
+    (tmp_path / "incoming").mkdir()
+    transport = FileTransport(str(tmp_path / "incoming"))
+    sent = spooled.deliver(transport, may_rename=True)
+    before = sorted(os.listdir(tmp_path / "incoming"))
+    assert spooled.deliver(transport, may_rename=True) == sent
+    assert spooled.deliver(transport, may_rename=False) == sent
+    assert sorted(os.listdir(tmp_path / "incoming")) == before
+    transport.close()
+
+
 # On every kind of account of every server.
 
 
