@@ -191,19 +191,26 @@ class Filer:
         if directory not in self._noted:
             opened = self.tree.directory(directory, make=True)
             journal.write_temporaries(self.claim, self._prefix, os.path.join(self.tree.root, *directory))
-            self._noted[directory] = os.fstat(opened).st_dev if self._can_rename_into(opened) else None
+            self._noted[directory] = os.fstat(opened).st_dev if self._can_rename_into(directory) else None
         return self._noted[directory]
 
-    def _can_rename_into(self, directory: int) -> bool:
+    def _can_rename_into(self, directory: Parts) -> bool:
         """Try it: even where the devices are the same, a mount point may lie between."""
         probe = f"{self._prefix}probe"
         os.close(durable.create(probe, directory=self.claim.descriptor))
         try:
-            durable.rename_new(probe, probe, source_directory=self.claim.descriptor, target_directory=directory)
+            durable.rename_new(
+                probe,
+                probe,
+                source_directory=self.claim.descriptor,
+                target_directory=self.tree.directory(directory),
+            )
         except OSError as error:
             durable.remove(probe, directory=self.claim.descriptor)
             if error.errno != errno.EXDEV:
                 raise
             return False
-        durable.remove(probe, directory=directory)
+        self._made.append((directory, probe))
+        durable.remove(probe, directory=self.tree.directory(directory))
+        self._made.pop()
         return True

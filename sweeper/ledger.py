@@ -138,18 +138,26 @@ class Ledger:
     def recall(self, ids: Iterable[str]) -> Memory:
         """Return what the logs hold of these ids, as of the last time they were held."""
         wanted = list(ids)
-        rows: list[tuple[str, int, str, str]] = []
-        for start in range(0, len(wanted), _ASK_AT_ONCE):
-            some = wanted[start : start + _ASK_AT_ONCE]
-            # The marks are made here, the ids are bound.
-            query = f"SELECT * FROM outcomes WHERE id IN ({','.join('?' * len(some))})"  # noqa: S608
-            rows += self._index.execute(query, some)
+        try:
+            rows = self._rows(wanted)
+        except sqlite3.DatabaseError:
+            self._do_without_file()  # it, or its disk, is damaged
+            rows = self._rows(wanted)
         memory = Memory()
         for file_id, attempt, outcome, mark in rows:
             memory.told.setdefault((file_id, attempt), set()).add(outcome)
             if outcome in SETTLED:
                 memory.settled[file_id] = mark
         return memory
+
+    def _rows(self, ids: list[str]) -> list[tuple[str, int, str, str]]:
+        rows: list[tuple[str, int, str, str]] = []
+        for start in range(0, len(ids), _ASK_AT_ONCE):
+            some = ids[start : start + _ASK_AT_ONCE]
+            # The marks are made here, the ids are bound.
+            query = f"SELECT * FROM outcomes WHERE id IN ({','.join('?' * len(some))})"  # noqa: S608
+            rows += self._index.execute(query, some)
+        return rows
 
     def append(self, outcomes: Iterable[Outcome], path: str) -> None:
         """Put the lines on stable storage, in the log ``path``, all or none.  Call it while the logs are held."""
@@ -202,14 +210,17 @@ class Ledger:
         try:
             self._read_logs()
         except sqlite3.OperationalError:  # no room, or no permission, to write it
-            self._index.close()
-            self._index = self._connected(":memory:")
-            self._read_logs()
+            self._do_without_file()
         except sqlite3.DatabaseError:
             self._index.close()
             durable.remove(self._own(INDEX))
             self._index = self._opened_index()
             self._read_logs()
+
+    def _do_without_file(self) -> None:
+        self._index.close()
+        self._index = self._connected(":memory:")
+        self._read_logs()
 
     def _read_logs(self) -> None:
         read = {name: (inode, size) for name, inode, size in self._index.execute("SELECT * FROM logs")}
