@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from archq.transferlog import Outcome
     from tests.faults.line import Line
 
-TOP = {"archq.toml", "data", "spool", "incoming", "archive", "any", "other"}
+TOP = {"archq.toml", "data", "spool", "incoming", "archive", "any", "other", "user"}
 LOGS = "xferlogs"
 
 
@@ -48,6 +48,8 @@ def settled(line: Line) -> Iterator[str]:
 
 def recover(line: Line) -> Iterator[str]:
     """Do what cron would: ship and sweep until nothing moves; yield what does not go well."""
+    for request in held(line):
+        line.run("archq", "retry", request)  # as a person would who reads in `archq status` why it is held
     for _round in range(3):
         for program, words in (("archq", ("ship", "--once")), ("sweeper", ("-i", "minicam"))):
             ended = line.run(program, *words)
@@ -58,6 +60,13 @@ def recover(line: Line) -> Iterator[str]:
         line.let_rest()
     # What a dead writer left stays for an hour, as it may be a living one's.
     keep_house(Spool(str(line.home / "spool")), Config(), time.time() + 7200, lambda _line: None)
+
+
+def held(line: Line) -> list[str]:
+    """Return the requests that wait for a person, of whose files one could not be used."""
+    spool = Spool(str(line.home / "spool"))
+    requests = spool.requests(QUEUED)
+    return [str(one) for one in requests if any(file.state.held for file in spool.files(QUEUED, one))]
 
 
 def _spool_is_sound(line: Line) -> Iterator[str]:
@@ -194,7 +203,7 @@ def _is_temporary(path: Path, root: Path) -> bool:
     if root.name == "spool":
         return (parts[0] == BUILDING and len(parts) > 1) or path.name.endswith(".new")
     if parts[0] == ".archq-work":
-        return len(parts) > 2
+        return len(parts) > 2 and parts[2] != "ballast"  # which stays, to be given up when the disk is full
     if parts[0] == ".archq-rejected" or LOGS in parts:
         return False
     return path.name.startswith(".archq-") and path.name not in {".archq-work", ".archq-rejected"}

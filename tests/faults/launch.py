@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ import archq.transports.sftp
 import sweeper.cli
 import sweeper.preview
 import sweeper.sweep
+import sweeper.telling
 from archq import console, durable
 from tests.tools import tool
 
@@ -41,7 +43,9 @@ _PR_SET_PTRACER = 0x59616D61  # linux/prctl.h: who is not root may attach to our
 _ANYBODY = ctypes.c_ulong(-1)
 _PROCESSES = multiprocessing.get_context("fork")
 
-durable.can_sync_filesystem()  # loads ctypes and the C library
+# These load more when they are first used.
+durable.can_sync_filesystem()
+tomllib.loads("")
 
 
 @dataclass(frozen=True, slots=True)

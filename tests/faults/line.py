@@ -70,7 +70,7 @@ class Line:
     def build(self, queue: str = "") -> Line:
         """Make everything anew and empty."""
         self.clear()
-        for name in ("data", "archive", "any", "other"):
+        for name in ("data", "archive", "any", "other", "user"):
             (self.home / name).mkdir(parents=True)
         self.incoming.mkdir(exist_ok=True)
         text = CONFIGURATION.format(
@@ -97,7 +97,12 @@ class Line:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "ARCHQ_CONFIG": str(self.home / "archq.toml"), "TZ": "UTC"}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home / "user"),
+            "ARCHQ_CONFIG": str(self.home / "archq.toml"),
+            "TZ": "UTC",
+        }
 
     def meddled(self, meddle: Callable[[], object]) -> Line:
         """Return the same line with programs that are changed by ``meddle`` before they begin."""

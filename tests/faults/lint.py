@@ -90,6 +90,7 @@ def _is_hint(disk: Disk, path: str) -> bool:
     return (
         base.startswith((".archq-index", ".archq-lock"))
         or base in {"lock", "wake"}
+        or parts[0] == "user"
         or parts[:2] in (["spool", "log"], ["spool", "building"])
         or ".archq-work" in parts
     )

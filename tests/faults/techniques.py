@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import kills, lint
+from tests.faults import errors, kills, lint
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALL: dict[str, ModuleType] = {
     "lint": lint,
     "kills": kills,
+    "errors": errors,
 }
 
 
