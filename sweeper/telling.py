@@ -87,7 +87,9 @@ def _reported(job: Job, sweep: Callable[[Job], Report]) -> Report:
     try:
         return sweep(job)
     except (ArchqError, OSError) as error:
-        place = getattr(error, "filename", None) or f"{job.incoming} or {job.logs.directory}"
+        place = getattr(error, "filename", None)
+        if not isinstance(place, str | bytes):  # none, or the number of a descriptor
+            place = f"{job.incoming} or {job.logs.directory}"
         trouble = trouble_of(error, f"work in {os.fsdecode(place)}")
         report = Report()
         report.lasts(Problem(key=str(trouble), message=str(trouble)), trouble.status)
