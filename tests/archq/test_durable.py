@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def no_descriptor_is_left_open():
     before = len(os.listdir("/proc/self/fd"))
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # others, from before, may be collected meanwhile
 
 
 def test_a_regular_file_is_opened(tmp_path: Path) -> None:
