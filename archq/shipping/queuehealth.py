@@ -45,13 +45,14 @@ class QueueHealth:
         """Take the destination for working until something proves that it does not."""
         self.state = replace(self.state, phase=QueuePhase.WORKING)
 
-    def is_culprit(self, key: Key) -> bool:
+    def is_at_fault(self, key: Key, failure: Failure) -> bool:
         """Tell whether the queue failed at this file and worked with others: then the file itself is at fault."""
-        return key in self._culprits
+        return failure.connected and key in self._culprits
 
     def failed(self, key: Key, failure: Failure) -> None:
         """Take note of an error that concerns the whole queue."""
-        self._suspects.add(key)
+        if failure.connected:  # else no file has anything to do with it
+            self._suspects.add(key)
         now, before = time.time_ns(), self.state
         phase = QueuePhase.BLOCKED if failure.permanent else QueuePhase.WAITING
         failures = before.failures + 1

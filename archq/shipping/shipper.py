@@ -74,6 +74,7 @@ class Shipper:
         )
         self._once = False
         self._set_aside: list[Candidate] = []  # in a run from cron: files at which the queue failed
+        self._probes_left = PROBES_OF_A_RUN
         self._held: str | None = None
         self._failed = 0
         self._stopping: float | None = None
@@ -96,7 +97,7 @@ class Shipper:
         return self._status()
 
     def _goes_on(self) -> bool:
-        hopeful = self._health.works or len(self._set_aside) < PROBES_OF_A_RUN
+        hopeful = self._health.works or self._probes_left > 0
         return bool(self._agenda) and hopeful and self._held is None and not self._stopping
 
     def follow(self, wakeup: Wakeup, *, beat: Callable[[], QueueSettings], until_idle: float | None = None) -> None:
@@ -235,7 +236,7 @@ class Shipper:
 
     def _may_probe(self) -> bool:
         if self._once:
-            return len(self._set_aside) < PROBES_OF_A_RUN
+            return self._probes_left > 0
         return self._health.state.next_try <= time.time_ns()
 
     def _connections(self) -> int:
@@ -341,16 +342,17 @@ class Shipper:
         elif failure.scope is Scope.QUEUE and self._is_one_too_many(failure):
             self._room, self._room_known = len(self._running), time.monotonic()
             self._agenda.add(candidate)
-        elif failure.scope is Scope.QUEUE and not self._health.is_culprit(candidate.key):
+        elif failure.scope is Scope.QUEUE and not self._health.is_at_fault(candidate.key, failure):
             self._health.failed(candidate.key, failure)
-            self._put_behind_others(candidate)
+            self._put_behind_others(candidate, failure)
         else:
             self._file_failed(file, failure, rate, maxftp)
 
-    def _put_behind_others(self, candidate: Candidate) -> None:
+    def _put_behind_others(self, candidate: Candidate, failure: Failure) -> None:
         """Let the next probe take another file if there is one: the queue's failure may be the fault of this one."""
         if self._once:
             self._set_aside.append(candidate)
+            self._probes_left -= 1 if failure.connected else PROBES_OF_A_RUN
         else:
             self._agenda.add(replace(candidate, next_try=self._health.state.next_try + SECOND))
 
@@ -358,6 +360,7 @@ class Shipper:
         self._tell("sent", file, {"tries": str(file.state.tries), "seconds": f"{file.state.seconds:.3f}"})
         if self._health.worked((file.request, file.part)):
             self._agenda.make_all_due()
+            self._probes_left = PROBES_OF_A_RUN
             while self._set_aside:
                 self._agenda.add(self._set_aside.pop())
         self._known.get(file.request, set()).discard(file.part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -62,17 +63,34 @@ def test_the_end_of_an_outage_is_recorded(notebook: Notebook) -> None:
 
 def test_a_file_at_which_the_queue_fails_while_others_go_is_at_fault_itself(notebook: Notebook) -> None:
     notebook.health.failed(BIG, FULL)
-    assert not notebook.health.is_culprit(BIG), "it may be an outage"
+    assert not notebook.health.is_at_fault(BIG, FULL), "it may be an outage"
     notebook.health.worked(SMALL)
-    assert notebook.health.is_culprit(BIG)
+    assert notebook.health.is_at_fault(BIG, FULL)
     notebook.health.worked(BIG)
-    assert not notebook.health.is_culprit(BIG)
+    assert not notebook.health.is_at_fault(BIG, FULL)
 
 
 def test_an_outage_makes_no_culprits_of_those_that_end_it(notebook: Notebook) -> None:
     notebook.health.failed(SMALL, FULL)
     notebook.health.worked(SMALL)
-    assert not notebook.health.is_culprit(SMALL)
+    assert not notebook.health.is_at_fault(SMALL, FULL)
+
+
+def test_a_connection_that_fails_is_no_files_fault(notebook: Notebook) -> None:
+    down = replace(FULL, message="nothing listens there", connected=False)
+    notebook.health.failed(BIG, down)
+    notebook.health.worked(SMALL)
+    assert not notebook.health.is_at_fault(BIG, FULL)
+    notebook.health.failed(BIG, FULL)
+    notebook.health.worked(SMALL)
+    assert notebook.health.is_at_fault(BIG, FULL)
+    assert not notebook.health.is_at_fault(BIG, down), "the next outage is one again"
+
+
+def test_the_same_error_at_another_file_is_not_told_again(notebook: Notebook) -> None:
+    for name in ("a.df", "b.df"):
+        notebook.health.failed(SMALL, replace(FULL, message=f"cannot send {name}: the disk there is full"))
+    assert notebook.lines == ["queue archive is waiting: cannot send a.df: the disk there is full"]
 
 
 def test_what_the_last_shipper_found_is_looked_at_anew_at_once() -> None:
