@@ -79,8 +79,8 @@ class Shipper:
         self._failed = 0
         self._stopping: float | None = None
         self._damaged: set[RequestId] = set()  # what was complained of
-        self._room = settings.connections  # how many connections the destination takes, as far as is known
-        self._room_known = 0.0  # since when, by time.monotonic
+        self._room = settings.connections  # how many connections the destination takes
+        self._room_until = 0.0  # time.monotonic from which on that may have changed
         self._clock = _clock()
 
     def ship_once(self) -> ExitStatus:
@@ -241,13 +241,13 @@ class Shipper:
 
     def _connections(self) -> int:
         """Return how many connections to use: no more than the destination took a moment ago."""
-        if time.monotonic() - self._room_known > ROOM_KNOWN_FOR:
+        if time.monotonic() >= self._room_until:
             return self._settings.connections
         return min(self._room, self._settings.connections)
 
-    def _is_one_too_many(self, failure: Failure) -> bool:
-        """Tell whether the destination takes no further connection, while it works with those that it has."""
-        return not failure.connected and any(worker.progress().connected for worker in self._running)
+    def _make_do_with_fewer(self) -> None:
+        """Use no more connections for a while than those that are there; if they fail too, it is an outage."""
+        self._room, self._room_until = len(self._running), time.monotonic() + ROOM_KNOWN_FOR
 
     def _small_only(self) -> bool:
         """Keep one of several connections for small files."""
@@ -322,7 +322,7 @@ class Shipper:
         running, progress = self._running.pop(worker), worker.progress()
         worker.kill()
         moved = f"{reason}, {format_size(progress.moved)} of {format_size(running.candidate.size)} were sent"
-        failure = Failure(message=moved, scope=Scope.FILE, permanent=False, connected=progress.connected)
+        failure = Failure(message=moved, scope=Scope.FILE, permanent=False)
         cannot_fit = progress.moved > 0 and not progress.resumable and reason.startswith("maxftp")
         rate = progress.moved / running.maxftp if cannot_fit else 0.0
         self._settle(running.candidate, failure, rate=rate, maxftp=running.maxftp)
@@ -339,11 +339,12 @@ class Shipper:
         file = self._spool.file(QUEUED, candidate.request, candidate.part)
         if failure is None:
             self._sent(file)
-        elif failure.scope is Scope.QUEUE and self._is_one_too_many(failure):
-            self._room, self._room_known = len(self._running), time.monotonic()
+        elif failure.scope is Scope.QUEUE and not failure.connected and self._running:
+            self._make_do_with_fewer()
             self._agenda.add(candidate)
         elif failure.scope is Scope.QUEUE and not self._health.is_at_fault(candidate.key, failure):
             self._health.failed(candidate.key, failure)
+            self._room_until = 0.0
             self._put_behind_others(candidate, failure)
         else:
             self._file_failed(file, failure, rate, maxftp)

@@ -40,8 +40,7 @@ _DIES_WITHIN = 1.0  # seconds that a worker has to end after its pipe did
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Of all workers: a process that inherits another one's would keep that one waiting when we close ours.
 _OUR_ENDS: weakref.WeakSet[Connection] = weakref.WeakSet()
-# Bytes moved, when last (time.monotonic), whether there is a session, whether its account can resume.
-_METER = struct.Struct("=qd??")
+_METER = struct.Struct("=qd?")  # bytes moved, when last (time.monotonic), whether the account can resume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +55,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a delivery came: bytes moved, seconds since the last of them, whether there is a session already."""
+    """How far a delivery came: bytes moved, seconds since the last of them, whether what is there can be resumed."""
 
     moved: int
     idle: float
-    connected: bool
     resumable: bool
 
 
@@ -79,13 +77,13 @@ class Worker:
 
     def start(self, request: RequestId, part: int) -> None:
         """Begin the delivery of one file; its end makes :attr:`pipe` readable."""
-        self._meter[:] = _METER.pack(0, time.monotonic(), False, False)
+        self._meter[:] = _METER.pack(0, time.monotonic(), False)
         self.pipe.send((request, part))
 
     def progress(self) -> Progress:
         """Return how far the current delivery came."""
-        moved, last, connected, resumable = _METER.unpack(self._meter[:])
-        return Progress(moved=moved, idle=time.monotonic() - last, connected=connected, resumable=resumable)
+        moved, last, resumable = _METER.unpack(self._meter[:])
+        return Progress(moved=moved, idle=time.monotonic() - last, resumable=resumable)
 
     def result(self) -> Failure | None:
         """Return the outcome of the delivery that ended: None for success."""
@@ -235,7 +233,7 @@ class _MeteredPace(Pace):
     def passed(self, count: int) -> None:
         self._throttle.wait(count)
         self._moved += count
-        self._meter[:] = _METER.pack(self._moved, time.monotonic(), True, self._resumable)
+        self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
 
 
 def die_with(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
