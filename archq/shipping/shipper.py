@@ -247,7 +247,7 @@ class Shipper:
 
     def _make_do_with_fewer(self) -> None:
         """Use no more connections for a while than those that are there; if they fail too, it is an outage."""
-        self._room, self._room_until = len(self._running), time.monotonic() + ROOM_KNOWN_FOR
+        self._room, self._room_until = len(self._running) + len(self._idle), time.monotonic() + ROOM_KNOWN_FOR
 
     def _small_only(self) -> bool:
         """Keep one of several connections for small files."""
@@ -339,7 +339,7 @@ class Shipper:
         file = self._spool.file(QUEUED, candidate.request, candidate.part)
         if failure is None:
             self._sent(file)
-        elif failure.scope is Scope.QUEUE and not failure.connected and self._running:
+        elif failure.scope is Scope.QUEUE and not failure.connected and (self._running or self._idle):
             self._make_do_with_fewer()
             self._agenda.add(candidate)
         elif failure.scope is Scope.QUEUE and not self._health.is_at_fault(candidate.key, failure):
