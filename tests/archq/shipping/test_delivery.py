@@ -30,6 +30,7 @@ from archq.transports.base import (
 from archq.transports.file import FileTransport
 from tests.places import ALL, DIRECTORY, DROP_BOX_ONES, FULL_ONES, Harbour, Place, harbour
 from tests.servers import lying
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,6 +159,12 @@ def cut(spooled: Spooled, place: Place) -> None:
     with pytest.raises(TemporaryTransferError, match=r"^unplugged$"):
         spooled.deliver(session, may_rename=place.is_full, pace=CutAfter(len(CONTENT) // 2))
     session.close()
+    # The server may still have to write what it has received.
+    wait_until(lambda: any(part.stat().st_size for part in parts(spooled, place)), "a part of it is there")
+
+
+def parts(spooled: Spooled, place: Place) -> list[Path]:
+    return [path for path in place.incoming.iterdir() if spooled.file.control.id in path.name]
 
 
 @of(*FULL_ONES)
