@@ -418,7 +418,7 @@ class Draft:
             return False  # another disk, a disk without links, or somebody else's file
         linked = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
         if (linked.st_dev, linked.st_ino) == (opened.st_dev, opened.st_ino):
-            os.close(self.create(name.replace(".df", LINKED)))
+            self.write(name.replace(".df", LINKED), b"")  # synced like the rest
             return True
         os.unlink(name, dir_fd=self.directory)
         return False
