@@ -295,17 +295,17 @@ def clone(source: int, target: int) -> bool:
 
 
 @contextlib.contextmanager
-def without_writers(descriptor: int) -> Iterator[Callable[[], bool]]:
+def without_writers(descriptor: int) -> Iterator[Callable[[], bool] | None]:
     """Hold a lease on an open file of our own; yield what says whether nobody can have written it since.
 
-    It is granted only while nobody has the file open for writing, and lost when somebody opens it so (fcntl(2),
-    F_SETLEASE).
+    It is granted only while nobody has the file open for writing (else None is yielded), and lost when somebody opens
+    it so (fcntl(2), F_SETLEASE).
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # ignored by default; SIGIO would end us
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError:
-        yield lambda: False
+        yield None
         return
     try:
         yield lambda: fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK

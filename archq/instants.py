@@ -24,7 +24,7 @@ def format_instant(instant: int, digits: int = 9) -> str:
     """
     seconds, nanoseconds = divmod(instant, SECOND)
     try:
-        whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
+        whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
     except OverflowError as error:
         raise MalformedError(f"not a time of the years 1 to 9999: {seconds} s since 1970") from error
     fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""

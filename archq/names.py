@@ -86,6 +86,8 @@ class WireName:
     @property
     def data(self) -> WireName:
         """The name of the data file of the same arrival."""
+        if self.kind == DATA:
+            return self
         return WireName(instrument=self.instrument, id=self.id, attempt=self.attempt, kind=DATA)
 
     @property

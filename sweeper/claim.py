@@ -225,10 +225,11 @@ class Claim:
         found = {wire.data for name in os.listdir(self.descriptor) if (wire := parse_wire_name(name))}
         return sorted(found)
 
-    def remove(self, wire: WireName) -> None:
-        """Remove an arrival's files: it has been settled."""
+    def remove(self, wire: WireName, *, data: bool = True) -> None:
+        """Remove an arrival's files: it has been settled, its data file perhaps moved."""
         durable.remove(str(wire.control), directory=self.descriptor)
-        durable.remove(str(wire.data), directory=self.descriptor)
+        if data:
+            durable.remove(str(wire.data), directory=self.descriptor)
 
     def beat(self) -> None:
         """Give a sign of life, if the last one is long enough ago; cheap enough for the innermost loop."""

@@ -125,7 +125,7 @@ class Filer:
         if facts.st_uid != os.geteuid() or not self._is_near(facts, plan.directory):
             return None
         with durable.without_writers(source) as nobody_writes:
-            if not nobody_writes():
+            if nobody_writes is None:
                 return None
             if refusal := self._content(source, letter):
                 return refusal

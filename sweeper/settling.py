@@ -150,7 +150,7 @@ def settle(
         record = Record(logs=ledger.logs, log=log, hook=hook, intents=tuple(intents))
         settled.done = _carry_out(claim, ledger, decisions, record)
     hooks.owe(claim.descriptor, hook, settled.done, logs=ledger.logs, log=log)
-    leave(claim, {*told, *(intent.wire for intent in settled.done)})
+    leave(claim, told, settled.done)
     return settled
 
 
@@ -172,13 +172,15 @@ def settle_again(claim: Claim, ledger: Ledger, trees: Trees, record: Record) -> 
     # Nothing was run before the record was gone, so that all of it is owed still.
     before = [intent for intent in record.intents if intent.wire in told]
     hooks.owe(claim.descriptor, record.hook, [*before, *done], logs=record.logs, log=record.log)
-    leave(claim, {*told, *(intent.wire for intent in done)})
+    leave(claim, told, done)
 
 
-def leave(claim: Claim, wires: Iterable[WireName]) -> None:
+def leave(claim: Claim, told: Iterable[WireName], done: Iterable[Intent]) -> None:
     """Remove what has been settled from the claim, and then the records: they are needed until nothing is left."""
-    for wire in wires:
+    for wire in told:
         claim.remove(wire)
+    for intent in done:
+        claim.remove(intent.wire, data=not any(move.claimed for move in intent.moves))
     durable.sync(claim.descriptor)
     journal.forget_records(claim)
 

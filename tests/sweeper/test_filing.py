@@ -85,10 +85,10 @@ def interrupted(real):
 
     class Lease:
         def __init__(self, descriptor: int) -> None:
-            self.answers = iter([True, False])
+            pass
 
         def __enter__(self):
-            return lambda: next(self.answers)
+            return lambda: False
 
         def __exit__(self, *_: object) -> None:
             pass
@@ -106,7 +106,7 @@ def test_a_lease_is_granted_until_somebody_writes(tmp_path: Path) -> None:
                 os.open(tmp_path / "file", os.O_WRONLY | os.O_NONBLOCK)
             assert not nobody_writes()
         with (tmp_path / "file").open("r+b"), durable.without_writers(descriptor) as nobody_writes:
-            assert not nobody_writes()
+            assert nobody_writes is None
     finally:
         os.close(descriptor)
 
