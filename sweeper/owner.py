@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 DEAD_AFTER = 600.0  # seconds without a sign of life, by the file server's clock: for processes of other machines
 
+_DEAD_STATES = frozenset({b"Z", b"X"})  # it only waits for its parent to take note (proc_pid_stat(5))
 _TEXT = re.compile(
     r"(?P<host>[A-Za-z0-9._-]+)~(?P<boot>[0-9a-f]*)~(?P<space>[0-9]+)~(?P<pid>[0-9]+)~(?P<start>[0-9]+)~(?P<serial>[0-9]+)",
     re.ASCII,
@@ -72,6 +73,7 @@ def _start_of(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name in parentheses may hold blanks and parentheses itself.
-            return int(file.read().rpartition(b")")[2].split()[19])
+            state, *fields = file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return None if state in _DEAD_STATES else int(fields[18])
