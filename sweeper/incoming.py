@@ -33,6 +33,23 @@ class Sighting:
     odd: bool = False  # one of the two is no regular file
 
 
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """What one look at a directory showed, oldest first: a line of text for each arrival, as there may be very many."""
+
+    _rows: list[str]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Sighting]:
+        return map(_sighting, self._rows)
+
+    def every(self, step: int, start: int) -> Sightings:
+        """Return one of each ``step``, from number ``start`` on."""
+        return Sightings(self._rows[start::step])
+
+
 class Incoming:
     """An open incoming directory."""
 
@@ -50,31 +67,31 @@ class Incoming:
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
 
-    def sightings(self, wanted: Callable[[str], bool]) -> list[Sighting]:
-        """Return the arrivals of the instruments that are wanted, oldest first.
+    def sightings(self, wanted: Callable[[str], bool]) -> Sightings:
+        """Return the arrivals of the instruments that are wanted, oldest first; probes are none of them.
 
         What an earlier `sweeper -A` put into dated directories lies one level down.
         """
-        places = ["", *sorted(name for name in os.listdir(self.descriptor) if is_dated(name))]
-        found = [sighting for place in places for sighting in self._in_place(place, wanted)]
-        found.sort(key=lambda sighting: (sighting.wire.id, sighting.wire.attempt))
-        return found
+        rows: list[str] = []
+        for place in ("", *(name for name in os.listdir(self.descriptor) if is_dated(name))):
+            rows += self._rows(place, lambda name: wanted(name) and name != PROBE_INSTRUMENT)
+        return Sightings(sorted(rows))
 
-    def _in_place(self, place: str, wanted: Callable[[str], bool]) -> list[Sighting]:
+    def probes(self) -> Sightings:
+        """Return what `archq doctor` has sent to try the way."""
+        return Sightings(sorted(self._rows("", lambda name: name == PROBE_INSTRUMENT)))
+
+    def _rows(self, place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
         try:
             with self.opened(place) as directory, os.scandir(directory) as entries:
                 seen = _flags(entries, wanted)
         except OSError:
             if not place:
                 raise
-            return []  # a link or a file with a date for its name, or closed to us
-        return [
-            Sighting(
-                wire=wire, place=place, data=bool(flags & _DATA), control=bool(flags & _CONTROL), odd=bool(flags & _ODD)
-            )
-            for base, flags in seen.items()
-            if (wire := parse_wire_name(f"{base}.{DATA}"))
-        ]
+            return  # a link or a file with a date for its name, or closed to us
+        while seen:
+            base, flags = seen.popitem()
+            yield _row(base, flags, place)
 
     @contextlib.contextmanager
     def opened(self, place: str) -> Iterator[int]:
@@ -89,15 +106,34 @@ class Incoming:
 def _flags(entries: Iterable[os.DirEntry[str]], wanted: Callable[[str], bool]) -> dict[str, int]:
     """Return which of an arrival's files are there, by what their wire names have in common."""
     seen: dict[str, int] = {}
+    unwanted: set[str] = set()  # instruments
     for entry in entries:
         base, _dot, kind = entry.name.rpartition(".")
         flag = _KINDS.get(kind)
-        if flag and (base in seen or _is_wanted(entry.name, wanted)):
-            odd = 0 if entry.is_file(follow_symlinks=False) else _ODD
-            seen[base] = seen.get(base, 0) | flag | odd
+        if flag is None or base.partition(".")[0] in unwanted:
+            continue
+        if base not in seen:
+            wire = parse_wire_name(entry.name)
+            if wire is None:
+                continue
+            if not wanted(wire.instrument):
+                unwanted.add(wire.instrument)
+                continue
+        seen[base] = seen.get(base, 0) | flag | (0 if entry.is_file(follow_symlinks=False) else _ODD)
     return seen
 
 
-def _is_wanted(name: str, wanted: Callable[[str], bool]) -> bool:
-    wire = parse_wire_name(name)
-    return wire is not None and (wanted(wire.instrument) or wire.instrument == PROBE_INSTRUMENT)
+def _row(base: str, flags: int, place: str) -> str:
+    instrument, file_id, attempt = base.split(".")
+    return f"{file_id}/{attempt:>9}/{instrument}/{flags}/{place}"
+
+
+def _sighting(row: str) -> Sighting:
+    file_id, attempt, instrument, flags, place = row.split("/")
+    return Sighting(
+        wire=WireName(instrument=instrument, id=file_id, attempt=int(attempt)),
+        place=place,
+        data=bool(int(flags) & _DATA),
+        control=bool(int(flags) & _CONTROL),
+        odd=bool(int(flags) & _ODD),
+    )

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 RESTING = 600.0  # seconds that an arrival must not have changed before it is taken for given up
 
 
-def discard_probes(incoming: Incoming, probes: Iterable[Sighting], now: int) -> None:
+def discard_probes(incoming: Incoming, now: int) -> None:
     """Remove what `archq doctor` sent to try the way, which is nobody's data; but not while it may be at work on it."""
-    for probe in probes:
+    for probe in incoming.probes():
         whole = probe.data and probe.control
         if not probe.odd and (whole or age_of(incoming, probe, now) > RESTING):
             with incoming.opened(probe.place) as directory:
@@ -65,9 +65,10 @@ def age_of(incoming: Incoming, sighting: Sighting, now: int) -> float:
 
 def _useless(sweeper: Sweeper, resting: list[Sighting], arrivals: Iterable[Sighting]) -> dict[Sighting, str]:
     """Return which of the incomplete arrivals nobody will complete, and why."""
-    latest: dict[str, int] = {}
+    latest = {one.wire.id: one.wire.attempt for one in resting}
     for one in arrivals:
-        latest[one.wire.id] = max(one.wire.attempt, latest.get(one.wire.id, 0))
+        if one.wire.id in latest:
+            latest[one.wire.id] = max(one.wire.attempt, latest[one.wire.id])
     sweeper.ledger.refresh()
     settled = sweeper.ledger.recall(one.wire.id for one in resting).settled
     useless = {one: "its id was filed" for one in resting if one.wire.id in settled}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.checksum import sum_file
-from archq.names import PROBE_INSTRUMENT
 from archq.transferlog import CONFLICT, FILED, SWEPT
 from sweeper.incoming import Incoming
 from sweeper.inspection import Letter, Refusal, Unsupported, Waiting, inspect, refused_content, refused_data
@@ -41,8 +40,6 @@ def preview(job: Job) -> Iterator[str]:
 
 
 def _foreseen(incoming: Incoming, sighting: Sighting, job: Job, decisions: Decisions) -> str:
-    if sighting.wire.instrument == PROBE_INSTRUMENT:
-        return "would be discarded: it is a probe"
     with incoming.opened(sighting.place) as directory:
         match inspect(directory, sighting.wire, time.time_ns()):
             case Waiting(reason):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from archq.errors import ExitStatus
 from archq.instants import SECOND
-from archq.names import DATA, PROBE_INSTRUMENT, parse_wire_name
+from archq.names import DATA, parse_wire_name
 from archq.quantities import format_duration, format_size
 from sweeper import claim as claims
 from sweeper import hooks, leftovers
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archq.names import WireName
-    from sweeper.incoming import Sighting
+    from sweeper.incoming import Sightings
     from sweeper.inspection import Letter
     from sweeper.job import Job
     from sweeper.report import Report
@@ -110,12 +110,10 @@ def sweep(
         first = Round(sweeper, frozenset(), now)
         _recover_for_others(sweeper, first.findings.report)
         returned = recover(sweeper.work, sweeper.trees, first.findings, first.refuse)
-        sightings = sweeper.incoming.sightings(job.wants)
-        probes = [one for one in sightings if one.wire.instrument == PROBE_INSTRUMENT]
-        arrivals = [one for one in sightings if one.wire.instrument != PROBE_INSTRUMENT]
+        arrivals = sweeper.incoming.sightings(job.wants)
         findings = first.findings
         findings.add(_filed(sweeper, arrivals, returned, now, workers))
-        leftovers.discard_probes(sweeper.incoming, probes, now)
+        leftovers.discard_probes(sweeper.incoming, now)
         leftovers.clear(sweeper, findings, arrivals, now)
         _conclude(sweeper, findings, now)
     if hooks_later:
@@ -146,7 +144,7 @@ def _recover(job: Job) -> None:
 
 
 def _filed(
-    sweeper: Sweeper, arrivals: list[Sighting], returned: frozenset[WireName], now: int, workers: int | None
+    sweeper: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int, workers: int | None
 ) -> Findings:
     """File ``arrivals``, by several processes where they are asked for or worth it."""
     workers = workers or min(len(os.sched_getaffinity(0)), len(arrivals) // WORTH_A_PROCESS)
@@ -158,7 +156,7 @@ def _filed(
     findings = Findings()
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         parts = [
-            pool.submit(_filed_apart, sweeper.job, arrivals[number::workers], returned, now, sweeper.log_by_line)
+            pool.submit(_filed_apart, sweeper.job, arrivals.every(workers, number), returned, now, sweeper.log_by_line)
             for number in range(workers)
         ]
         for part in parts:
@@ -166,9 +164,7 @@ def _filed(
     return findings
 
 
-def _filed_apart(
-    job: Job, arrivals: list[Sighting], returned: frozenset[WireName], now: int, log_by_line: bool
-) -> Findings:
+def _filed_apart(job: Job, arrivals: Sightings, returned: frozenset[WireName], now: int, log_by_line: bool) -> Findings:
     """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own."""
     with Sweeper(job, log_by_line=log_by_line) as sweeper:
         findings = Round(sweeper, returned, now).file(arrivals)
