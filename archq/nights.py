@@ -6,9 +6,12 @@ begins.  A rollover is in seconds after midnight by the wall clock.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from archq.instants import SECOND
+
+_DATED = re.compile(r"(\d{4})(?:\.(\d\d)(\d\d)|(\d\d)(\d\d)|-(\d\d)-(\d\d))", re.ASCII)
 
 
 def night_of(instant: int, zone: tzinfo, rollover: int) -> date:
@@ -21,3 +24,15 @@ def start_of(night: date, zone: tzinfo, rollover: int) -> int:
     """Return the instant (nanoseconds since 1970) at which ``night`` begins, which is when the one before it ends."""
     clock = datetime.combine(night, time()) + timedelta(seconds=rollover)
     return int(clock.replace(tzinfo=zone).timestamp()) * SECOND
+
+
+def named_night(directory: str) -> date | None:
+    """Return the night for which a directory is named: ``2002.0523``, ``20020523`` or ``2002-05-23``; else None."""
+    match = _DATED.fullmatch(directory)
+    if not match:
+        return None
+    year, month, day = (int(part) for part in match.groups() if part)
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Verdict:
     """One outcome of one file, from a transfer log.  Times are nanoseconds since 1970, ``size`` is in bytes.
 
-    ``ended`` is when the file's transfer was over, ``time`` when the sweeper had decided.
+    ``ended`` is when the file's transfer was over, ``time`` when the sweeper had decided.  ``queued`` is put right
+    where the instrument's clock was wrong.  ``beside`` is the archived file that it equals or is in conflict with.
     """
 
     wire: WireName
@@ -23,6 +24,11 @@ class Verdict:
     ended: int
     size: int | None = None
     seconds: float | None = None
+    queued: int | None = None
+    path: str | None = None
+    checksum: str | None = None
+    reason: str | None = None
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from archq import durable
 from archq.errors import from_os_error
 from archq.names import CONTROL, DATA, PROBE_INSTRUMENT, WireName, parse_wire_name
-from sweeper.placement import is_dated
+from archq.nights import named_night
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,7 +73,7 @@ class Incoming:
         What an earlier `sweeper -A` put into dated directories lies one level down.
         """
         rows: list[str] = []
-        for place in ("", *(name for name in os.listdir(self.descriptor) if is_dated(name))):
+        for place in ("", *(name for name in os.listdir(self.descriptor) if named_night(name))):
             rows += self._rows(place, lambda name: wanted(name) and name != PROBE_INSTRUMENT)
         return Sightings(sorted(rows))
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING
 
 from archq.errors import MalformedError
 from archq.instants import SECOND
-from archq.nights import night_of
+from archq.nights import named_night, night_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -24,7 +22,6 @@ Parts = tuple[str, ...]  # a directory below the archive's root, component by co
 _MAX_DEPTH = 16
 _MAX_NAME = 255  # bytes
 _DIRECTORY_OPTION = "dir"
-_DATED = re.compile(r"(\d{4})(?:\.(\d\d)(\d\d)|(\d\d)(\d\d)|-(\d\d)-(\d\d))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,23 +95,10 @@ def _directory_of(control: ControlFile, rules: Rules, skew: float) -> Parts:
     return (dated_directory(control, rules, skew),) if rules.dated else ()
 
 
-def is_dated(name: str) -> bool:
-    """Say whether a directory's name is a date: ``2002.0523``, ``20020523`` or ``2002-05-23``."""
-    match = _DATED.fullmatch(name)
-    if not match:
-        return False
-    year, month, day = (int(part) for part in match.groups() if part)
-    try:
-        date(year, month, day)
-    except ValueError:
-        return False
-    return True
-
-
 def dated_directory(control: ControlFile, rules: Rules, skew: float) -> str:
     """Return the original directory's name if it is a date, else the night in which the file was queued."""
     parent = os.path.basename(os.path.dirname(control.path or ""))
-    if is_dated(parent):
+    if named_night(parent):
         return parent
     try:
         night = night_of(control.queued + math.floor(skew * SECOND), rules.zone, rules.rollover)

@@ -17,7 +17,7 @@ from logsum.period import clock_of
 from logsum.readers.files import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from logsum.problems import Problems
 
@@ -55,7 +55,7 @@ def _parsed(line: bytes, path: str, problems: Problems) -> Iterator[Verdict]:
             yield _verdict(outcome)
         else:
             problems.unreadable(path, line, f"an unknown outcome, {outcome.outcome}")
-    except (MalformedError, ValueError):
+    except (MalformedError, ValueError, OverflowError):  # seconds=inf
         problems.unreadable(path, line)
 
 
@@ -73,7 +73,18 @@ def _verdict(outcome: Outcome) -> Verdict:
         ended=_ended(outcome, seconds),
         size=int(facts["size"]) if "size" in facts else None,
         seconds=seconds,
+        queued=_queued(facts),
+        path=facts.get("path"),
+        checksum=facts.get("checksum"),
+        reason=facts.get("reason"),
+        beside=facts.get("with"),
     )
+
+
+def _queued(facts: Mapping[str, str]) -> int | None:
+    if "queued" not in facts:
+        return None
+    return parse_instant(facts["queued"]) + round(float(facts.get("skew", 0)) * SECOND)
 
 
 def _ended(outcome: Outcome, seconds: float | None) -> int:

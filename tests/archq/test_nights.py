@@ -5,7 +5,7 @@ from datetime import date, datetime
 import pytest
 
 from archq.instants import SECOND
-from archq.nights import night_of, start_of
+from archq.nights import named_night, night_of, start_of
 from archq.zones import find_zone
 
 NOON = 12 * 3600
@@ -41,3 +41,15 @@ def test_with_a_rollover_at_midnight_a_night_is_a_day() -> None:
     zone = find_zone("UTC")
     assert night_of(instant("2026-11-19 23:59:59", "UTC"), zone, 0) == date(2026, 11, 19)
     assert start_of(date(2026, 11, 20), zone, 0) == instant("2026-11-20 00:00:00", "UTC")
+
+
+@pytest.mark.parametrize("name", ["2002.0523", "20020523", "2002-05-23"])
+def test_a_directory_may_be_named_for_its_night(name: str) -> None:
+    assert named_night(name) == date(2002, 5, 23)
+
+
+@pytest.mark.parametrize(
+    "name", ["2002.1323", "2023.0229", "2002.0523 ", "2002.05.23", "x2002.0523", "2002-0523", "٢٠٠٢.٠٥٢٣", ""]
+)
+def test_what_only_looks_like_a_date_names_no_night(name: str) -> None:
+    assert named_night(name) is None

@@ -240,3 +240,15 @@ def test_an_ftp_log_that_cannot_be_read_is_told_and_the_transfer_logs_take_its_p
     )
     assert "FTP performance for 1 files:\n" in result.output
     assert result.status == 0
+
+
+@pytest.mark.parametrize("odd", ["seconds=inf", "seconds=nan", "seconds=1 skew=-inf", "seconds=1e999", "seconds=x"])
+def test_a_line_with_an_impossible_number_is_counted_and_never_a_bug(logs: Logs, logsum: Logsum, odd: str) -> None:
+    logs.tell("2026-11-20T12:01:00Z", queued="2026-11-20T12:00:00.000Z")
+    log = logs.directory / "20261120.tdcin.log"
+    log.write_text(log.read_text().replace("seconds=12.000", odd))
+    logs.tell("2026-11-20T12:00:00Z")
+    result = logsum("-i", "minicam", "-l", str(logs.directory))
+    assert f"{log}: 1 line skipped: cannot be read; the first is '2026-11-20T12:02:00.000Z" in result.errors
+    assert "Instrument: minicam        1 files       0 errors\n" in result.output
+    assert result.status == 0
