@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import sweeper.cli
 from archq import config, control, options, spool, status, transferlog
 from archq.cli import cli
 from archq.errors import ExitStatus
@@ -23,7 +24,9 @@ from tests.archq.instrument import Instrument
 from tests.tools import tool
 
 MANUALS = Path(__file__).parents[1] / "man"
-PAGES = sorted(MANUALS.glob("*.[1-9]"))
+ALIAS = re.compile(r"\.so man([1-9])/(\S+)\n")  # a page of one line, for another name of a program (man(7))
+FILES = sorted(MANUALS.glob("*.[1-9]"))
+PAGES = [path for path in FILES if not ALIAS.fullmatch(path.read_text())]
 
 SECTIONS = {
     "Keys before any section": config.TOP_KEYS,
@@ -107,11 +110,12 @@ def test_the_line_that_the_page_shows_is_one() -> None:
 
 
 def test_every_exit_status_is_documented_and_no_other() -> None:
+    never = {"sweeper.8": {ExitStatus.MALFORMED, ExitStatus.REFUSED}}  # no input of a user, no destination
     for path in PAGES:
         if path.name in {"archq.1", "sweeper.8", "logsum.1"}:
             statuses = re.findall(r"(?m)^\.It (?:\S+ )?(\d+)$", section(path.read_text(), "EXIT STATUS"))
             assert set(map(int, statuses)) <= {*ExitStatus}, path.name
-            assert path.name != "archq.1" or set(map(int, statuses)) == {*ExitStatus}
+            assert path.name == "logsum.1" or set(map(int, statuses)) == {*ExitStatus} - never.get(path.name, set())
 
 
 def flags(command: click.Command) -> set[str]:
@@ -133,6 +137,21 @@ def test_every_command_is_documented_with_its_options_and_no_other(verb: str) ->
         text = page(f"archq-{verb}.1")
     assert set(re.findall(r"(?m)^\.It Fl (\S+)", text)) == flags(cli.commands[verb])
     assert synopsis_flags(verb) == flags(cli.commands[verb])
+
+
+def test_every_option_of_the_sweeper_is_documented_and_no_other() -> None:
+    command = sweeper.cli.command
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    text = "".join(section(page("sweeper.8"), title) for title in ("What is swept", "Where it goes", "How it is done"))
+    described = re.findall(r"(?m)^\.It (?:Fl |Cm )(\S+)(?: , (\S+))?", text)
+    shown = {("" if word.startswith("+") else "-") + word for words in described for word in words if word}
+    assert shown == known
+
+
+def test_every_outcome_of_a_sweep_is_documented_and_no_other() -> None:
+    final, passing = section(page("sweeper.8"), "Outcomes").split("It has not come to that")
+    assert set(items(final)) == transferlog.FINAL
+    assert set(items(passing)) == transferlog.PASSING
 
 
 def test_every_keyword_is_documented_and_no_other() -> None:
@@ -190,7 +209,19 @@ def test_every_wait_is_as_long_as_the_manual_says() -> None:
 def test_every_page_is_installed_where_man_looks_for_it() -> None:
     project = tomllib.loads((MANUALS.parent / "pyproject.toml").read_text())
     installed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
-    assert installed == {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in PAGES}
+    assert installed == {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in FILES}
+
+
+def test_a_program_with_two_names_has_a_page_under_each() -> None:
+    project = tomllib.loads((MANUALS.parent / "pyproject.toml").read_text())
+    scripts = project["project"]["scripts"]
+    for path in FILES:
+        if alias := ALIAS.fullmatch(path.read_text()):
+            other = MANUALS / alias[2]
+            assert alias[1] == other.suffix[1:] == path.suffix[1:]
+            assert f".Nm {path.stem}\n" in section(other.read_text(), "NAME")
+            assert scripts[path.stem] == scripts[other.stem]
+    assert MANUALS / "lpsweeper.8" in FILES
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
