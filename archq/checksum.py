@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
+    Seen = Callable[[int], None]
+
     class Hasher(Protocol):
         """What every algorithm's state can do."""
 
@@ -85,17 +87,19 @@ def new_hasher(algorithm: str) -> Hasher:
     return state
 
 
-def copy_and_sum(source: int, target: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[int, Checksum]:
+def copy_and_sum(
+    source: int, target: int, algorithm: str = DEFAULT_ALGORITHM, seen: Seen | None = None
+) -> tuple[int, Checksum]:
     """Copy one open file to another, from where each stands to the source's end; return the size in bytes and checksum.
 
-    Raise OSError as write(2) does, and ReadError as read(2) does.
+    ``seen`` is called with the bytes of each step.  Raise OSError as write(2) does, and ReadError as read(2) does.
     """
-    return _summed(source, algorithm, lambda chunk: write_all(target, chunk))
+    return _summed(source, algorithm, lambda chunk: write_all(target, chunk), seen)
 
 
-def sum_file(source: int, algorithm: str = DEFAULT_ALGORITHM) -> tuple[int, Checksum]:
-    """Return size and checksum of an open file, from where it stands to its end."""
-    return _summed(source, algorithm, lambda _chunk: None)
+def sum_file(source: int, algorithm: str = DEFAULT_ALGORITHM, seen: Seen | None = None) -> tuple[int, Checksum]:
+    """Return size and checksum of an open file, from where it stands to its end; ``seen`` as for a copy."""
+    return _summed(source, algorithm, lambda _chunk: None, seen)
 
 
 def write_all(target: int, data: bytes | memoryview) -> None:
@@ -105,12 +109,14 @@ def write_all(target: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(target, rest) :]
 
 
-def _summed(source: int, algorithm: str, use: Callable[[memoryview], None]) -> tuple[int, Checksum]:
+def _summed(source: int, algorithm: str, use: Callable[[memoryview], None], seen: Seen | None) -> tuple[int, Checksum]:
     hasher, size = new_hasher(algorithm), 0
     for chunk in _chunks(source):
         hasher.update(chunk)
         use(chunk)
         size += len(chunk)
+        if seen:
+            seen(len(chunk))
     return size, Checksum(algorithm, hasher.hexdigest())
 
 

@@ -9,7 +9,7 @@ import click
 
 from archq import suggestions
 from archq.completion import SHELLS
-from archq.console import complain, printable, progress, run_click
+from archq.console import complain, progress, run_click, tell
 from archq.errors import ArchqError, ExitStatus, UsageError
 from archq.version import __version__
 
@@ -35,10 +35,6 @@ _options = click.option(
 _priority = click.IntRange(1, 100)
 
 
-def _tell(line: str) -> None:
-    click.echo(printable(line))
-
-
 def _warn(line: str) -> None:
     complain(PROGRAM, line)
 
@@ -62,9 +58,10 @@ def cli() -> None:
 @click.argument("files", metavar="FILE…", nargs=-1)
 def submit(files: tuple[str, ...], silent: bool, wait: bool, _copy: bool, **wishes: Any) -> int:
     """Queue FILEs as one request and print its id; - is standard input."""
-    from archq.submission import announce, submit
+    from archq.submission import announce, size_of, submit
 
-    request = submit(files, warn=_warn, **wishes)
+    with progress("copying", size_of(files)) as seen:
+        request = submit(files, warn=_warn, seen=seen, **wishes)
     if not silent:
         announce(request)
     return _wait(request.id) if wait else ExitStatus.DONE
@@ -93,7 +90,7 @@ def status(queue: str | None, requests: tuple[str, ...], everything: bool, as_js
     config, spool = _spool()
     show = report_json if as_json else report
     for line in show(config, spool, queue, requests, everything=everything):
-        _tell(line)
+        tell(line)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -103,7 +100,7 @@ def queues(as_json: bool) -> None:
     from archq.status import queue_report, queue_report_json
 
     for line in (queue_report_json if as_json else queue_report)(*_spool()):
-        _tell(line)
+        tell(line)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -194,7 +191,7 @@ def move(what: str, target: str) -> int:
     config, spool = _spool()
     whole_queue = what in config.queues or RequestId.parse(what) is None
     requests = map(str, changes.queued_in(config, spool, what)) if whole_queue else (what,)
-    return _each(requests, lambda request: _tell(f"{request} is now {changes.move(config, spool, request, target)}"))
+    return _each(requests, lambda request: tell(f"{request} is now {changes.move(config, spool, request, target)}"))
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -223,7 +220,7 @@ def log(requests: tuple[str, ...]) -> None:
 
     _config, spool = _spool()
     for line in story(spool, requests):
-        _tell(line)
+        tell(line)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -233,7 +230,7 @@ def doctor(queue: str | None, pin: str | None) -> int:
     """Try all that a queue needs, step by step, and say what to do about what is wrong."""
     from archq.doctor import examine
 
-    return examine(queue, pin, _tell, _warn)
+    return examine(queue, pin, tell, _warn)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -245,7 +242,7 @@ def fsck() -> int:
     with progress("checking", spooled_bytes(spool)) as seen:
         findings = list(check_spool(spool, seen))
     for finding in findings:
-        _tell(f"{finding.where}: {finding.what}")
+        tell(f"{finding.where}: {finding.what}")
     return ExitStatus.MALFORMED if findings else ExitStatus.DONE
 
 
@@ -325,7 +322,7 @@ def init(archive: bool, system: bool, user: bool, force: bool, **wishes: Any) ->
     """Set this host up: write a commented configuration, make the directories, and try it all."""
     from archq.setup import set_up
 
-    return set_up(wishes, _tell, archive=archive, system=system, user=user, force=force)
+    return set_up(wishes, tell, archive=archive, system=system, user=user, force=force)
 
 
 @cli.command(context_settings=_CONTEXT)

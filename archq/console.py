@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     import click
 
+    from archq.meter import Meter
+
+_meters: list[Meter] = []  # the one that is shown now, if any
+
 
 def printable(text: str) -> str:
     """Return ``text`` with everything that could steer a terminal, or break the line, shown as an escape.
@@ -27,10 +31,17 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def tell(line: str) -> None:
+    """Print one line on standard output, as data: nothing in it steers a terminal."""
+    make_way()
+    print(printable(line), flush=True)
+
+
 def complain(program: str, message: str) -> None:
     """Print one line on standard error; where that cannot be, the exit status has to tell."""
     if sys.stderr is None:  # closed by our caller, and print() would take standard output instead
         return
+    make_way()
     try:
         print(f"{program}: {printable(message)}", file=sys.stderr, flush=True)
     except OSError:
@@ -38,18 +49,30 @@ def complain(program: str, message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar with the time left on a terminal, and nothing elsewhere; yield what to call with each step done.
+def progress(label: str, total: int, unit: str | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far work has come that takes longer than a second; yield what to call with each step.
 
-    ``total`` is the sum of all steps, in bytes or whatever is counted.
+    ``total`` is the sum of all steps, in bytes or in ``unit`` ("arrivals"), and 0 where it is not known.  A step of 0
+    says that the work still goes on.  Elsewhere than on a terminal, and inside another bar, nothing is shown.
     """
-    if sys.stderr is None or not sys.stderr.isatty():
+    if sys.stderr is None or _meters or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield lambda _count: None
         return
-    import click
+    from archq.meter import Meter
 
-    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
-        yield bar.update
+    meter = Meter(printable(label), total, unit, sys.stderr)
+    _meters.append(meter)
+    try:
+        yield meter.advance
+    finally:
+        _meters.remove(meter)
+        meter.clear()
+
+
+def make_way() -> None:
+    """Take the bar away, if one is shown, before something else is written on the terminal."""
+    for meter in _meters:
+        meter.clear()
 
 
 def run(program: str, main: Callable[[], int | None]) -> int:

@@ -71,14 +71,15 @@ def submit(
     mail: bool = False,
     config: Config | None = None,
     warn: Callable[[str], None] = lambda _line: None,
+    seen: Callable[[int], None] = lambda _bytes: None,
 ) -> Request:
     """Queue the files ``paths`` as one request and return it; all are accepted, or none.
 
     Once this returns, data and control files are on stable storage and the sources may be deleted or overwritten.
     ``options`` are ``-o`` texts ("inst=minicam,maxftp=60") or a mapping of keywords, ``priority`` is from 1 to 100,
-    100 first, ``when`` as for ``-H``; ``mail`` asks for a mail when all is sent, and ``warn`` is called with lines for
-    the user.  Raise an ArchqError otherwise: then nothing was queued, except for UnknownOutcomeError, which names the
-    request that may be.
+    100 first, ``when`` as for ``-H``; ``mail`` asks for a mail when all is sent.  ``warn`` is called with lines for the
+    user, and ``seen`` with the bytes of each step.  Raise an ArchqError otherwise: then nothing was queued, except for
+    UnknownOutcomeError, which names the request that may be.
     """
     config = config or load("archq")
     settings = chosen_queue(config, queue)
@@ -87,9 +88,9 @@ def submit(
     if priority not in range(1, 101):
         raise UsageError(f"priority {priority}: not from 1 to 100")
     spool = Spool(config.spool)
-    require_room(spool, sum(map(_size, sources)), config.reserve, warn, time.time())
+    require_room(spool, size_of(sources), config.reserve, warn, time.time())
     wishes = Wishes(options=checked, title=title, priority=priority, when=when, mail=mail)
-    request = _accept(spool, settings, sources, wishes)
+    request = _accept(spool, settings, sources, wishes, seen)
     try:
         _tell(spool, request)
         ensure_shipped(config, spool, request.id)
@@ -141,18 +142,24 @@ def ensure_shipped(config: Config, spool: Spool, request: RequestId) -> None:
         start_on_demand(config, request.queue)
 
 
+def size_of(sources: Iterable[str]) -> int:
+    """Return the bytes that ``sources`` need as far as that can be told now; errors are found when they are read."""
+    return sum(map(_size, sources))
+
+
 def _size(source: str) -> int:
-    """Return the bytes that ``source`` will need as far as that can be told now; errors are found when it is read."""
     try:
         return os.lstat(source).st_size
     except OSError:
         return 0
 
 
-def _accept(spool: Spool, settings: QueueSettings, sources: list[str], wishes: Wishes) -> Request:
+def _accept(
+    spool: Spool, settings: QueueSettings, sources: list[str], wishes: Wishes, seen: Callable[[int], None]
+) -> Request:
     try:
         with spool.draft(files=len(sources)) as draft:
-            return _Submission(draft, settings, sources, wishes).accept()
+            return _Submission(draft, settings, sources, wishes, seen).accept()
     except MalformedError as error:
         raise MalformedError(f"{error}; nothing was queued") from error
     except OSError as error:
@@ -196,8 +203,16 @@ class Wishes:
 class _Submission:
     """One request on its way into the spool."""
 
-    def __init__(self, draft: Draft, settings: QueueSettings, sources: list[str], wishes: Wishes) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        settings: QueueSettings,
+        sources: list[str],
+        wishes: Wishes,
+        seen: Callable[[int], None],
+    ) -> None:
         self.draft = draft
+        self.seen = seen
         self.settings = settings
         self.sources = sources
         self.options = wishes.options
@@ -292,7 +307,7 @@ class _Submission:
 
     def summed(self, descriptor: int) -> tuple[int, Checksum]:
         """Sum a source that is linked, and so has to be on stable storage itself."""
-        size, checksum = sum_file(descriptor, self.settings.checksum)
+        size, checksum = sum_file(descriptor, self.settings.checksum, self.seen)
         self.draft.sync(descriptor)
         return size, checksum
 
@@ -300,7 +315,7 @@ class _Submission:
         """Copy and sum; the copy gets the source's time, by which its delivery knows that nobody has changed it."""
         target = self.draft.create(f"{part}.df")
         try:
-            size, checksum = copy_and_sum(descriptor, target, self.settings.checksum)
+            size, checksum = copy_and_sum(descriptor, target, self.settings.checksum, self.seen)
             os.utime(target, ns=(mtime, mtime))
             self.draft.sync(target)
         finally:

@@ -65,7 +65,7 @@ def _foretell(jobs: list[Job]) -> int:
 def _check(jobs: list[Job]) -> int:
     from sweeper.check import check
 
-    differences = sum(check(job, click.echo) for job in jobs)
+    differences = sum(check(job, console.tell) for job in jobs)
     return ExitStatus.SOME_FAILED if differences else ExitStatus.DONE
 
 

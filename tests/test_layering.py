@@ -25,6 +25,7 @@ VOCABULARY = {
     "archq.errors",
     "archq.fields",
     "archq.instants",
+    "archq.meter",
     "archq.names",
     "archq.nights",
     "archq.options",

@@ -32,7 +32,7 @@ class Finding:
 
 
 def check_spool(spool: Spool, seen: Callable[[int], None] = lambda _bytes: None) -> Iterator[Finding]:
-    """Yield what is wrong; ``seen`` is called with the bytes of each file that was read."""
+    """Yield what is wrong; ``seen`` is called with the bytes that were read, as they are."""
     ids: dict[str, str] = {}
     numbers: dict[int, str] = {}
     for state in STATES:
@@ -88,8 +88,7 @@ def _file(
     if state == SENT and file.state.phase is not Phase.SENT:
         yield Finding(where=where, what="lies with the sent ones and was not sent: archq retry sends it")
     try:
-        yield from _data(spool, where, file)
-        seen(file.control.size)
+        yield from _data(spool, where, file, seen)
     except FileNotFoundError:
         if os.path.exists(f"{file.path}.cf"):
             yield Finding(where=where, what="the data file is missing")
@@ -97,11 +96,11 @@ def _file(
         yield Finding(where=where, what=f"cannot be read: {error.strerror}")
 
 
-def _data(spool: Spool, where: str, file: SpooledFile) -> Iterator[Finding]:
+def _data(spool: Spool, where: str, file: SpooledFile, seen: Callable[[int], None]) -> Iterator[Finding]:
     descriptor = durable.open_unfollowed(file.data_path)
     try:
         status = os.fstat(descriptor)
-        size, checksum = sum_file(descriptor, file.control.checksum.algorithm)
+        size, checksum = sum_file(descriptor, file.control.checksum.algorithm, seen)
     finally:
         os.close(descriptor)
     if (size, checksum) != (file.control.size, file.control.checksum):
