@@ -73,6 +73,11 @@ class Agenda:
     def __bool__(self) -> bool:
         return bool(self._live)
 
+    @property
+    def size(self) -> int:
+        """The bytes of all of them."""
+        return sum(candidate.size for parts in self._live.values() for candidate in parts.values())
+
     def add(self, candidate: Candidate) -> None:
         """Add a file, or replace what is known of it."""
         self._live.setdefault(candidate.request, {})[candidate.part] = candidate

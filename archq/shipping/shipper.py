@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
+from archq import console
 from archq.errors import DISK_FULL, ArchqError, ExitStatus, from_os_error
 from archq.instants import SECOND
 from archq.quantities import format_size
@@ -77,6 +78,7 @@ class Shipper:
         self._probes_left = PROBES_OF_A_RUN
         self._held: str | None = None
         self._failed = 0
+        self._dealt_with = 0  # bytes of files that were sent, or whose try is over
         self._stopping: float | None = None
         self._damaged: set[RequestId] = set()  # what was complained of
         self._room = settings.connections  # how many connections the destination takes
@@ -89,12 +91,21 @@ class Shipper:
         self._health.assume_working()
         self._scan()
         try:
-            while self._running or self._goes_on():
-                self._start_due()
-                self._attend(self._limit())
+            with console.progress(f"sending {self._settings.name}", self._agenda.size) as seen:
+                gone = 0
+                while self._running or self._goes_on():
+                    self._start_due()
+                    self._attend(self._limit())
+                    gone, before = self._gone(), gone
+                    seen(gone - before)
         finally:
             self._end_workers()
         return self._status()
+
+    def _gone(self) -> int:
+        """Return the bytes that are dealt with, or on the wire."""
+        on_the_wire = (min(worker.progress().moved, one.candidate.size) for worker, one in self._running.items())
+        return self._dealt_with + sum(on_the_wire)
 
     def _goes_on(self) -> bool:
         hopeful = self._health.works or self._probes_left > 0
@@ -358,6 +369,7 @@ class Shipper:
             self._agenda.add(replace(candidate, next_try=self._health.state.next_try + SECOND))
 
     def _sent(self, file: SpooledFile) -> None:
+        self._dealt_with += file.control.size
         self._tell("sent", file, {"tries": str(file.state.tries), "seconds": f"{file.state.seconds:.3f}"})
         if self._health.worked((file.request, file.part)):
             self._agenda.make_all_due()
@@ -385,6 +397,7 @@ class Shipper:
 
     def _file_failed(self, file: SpooledFile, failure: Failure, rate: float, maxftp: float) -> None:
         self._failed += 1
+        self._dealt_with += file.control.size
         state = after_failure(file, failure, time.time_ns(), random.random(), rate=rate, maxftp=maxftp)  # noqa: S311
         file = replace(file, state=state)
         with self._complaining_of_spool():

@@ -131,3 +131,15 @@ def test_commands_that_read_much_show_how_far_they_are(words: list[str], label: 
     assert f"\r{label}  34% [" in written
     assert "1.0 MB of 3.0 MB" in written
     assert left_of(written) == []
+
+
+def test_a_run_of_the_shipper_shows_how_much_has_gone(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1")
+    for number in range(4):
+        instrument.submit_content(bytes(1_000_000), f"{number}.fits")
+    words = ["archq", "ship", "-d", "archive"]
+    written = written_by(AT_ONCE.format(words=words, module="archq.cli"), environment=instrument.environment)
+    assert "\rsending archive  50% [" in written
+    assert "\rsending archive 100% [" in written
+    assert "of 4.0 MB" in written
+    assert left_of(written) == []
