@@ -81,7 +81,7 @@ def command(**words: Any) -> None:
     """Report what was transferred for an instrument over a period of time, from the logs."""
     config = configuration.load("instrument", "logsum")
     problems = Problems()
-    zone = find_zone(words["zone"]) if words["zone"] else local_zone()
+    zone = local_zone() if words["zone"] is None else find_zone(words["zone"])
     request = Request(
         instrument=words["instrument"],
         period=resolve(_window(words), time.time_ns(), zone),

@@ -44,6 +44,8 @@ def resolve(window: Window, now: int, zone: tzinfo) -> Period:
     try:
         start = _start(window, now, zone)
         end = _end(window, start, zone)
+        for instant in (start, end):
+            clock_of(instant, zone)  # which is what the report shows
     except (OverflowError, ValueError) as error:
         raise UsageError("the window ends or begins outside the years 1 to 9999: use less -D, -h or -b") from error
     return Period(start=min(start, end), end=max(start, end), zone=zone)
@@ -74,5 +76,7 @@ def _end(window: Window, start: int, zone: tzinfo) -> int:
     if window.hours is not None:
         return start + round(window.hours * HOUR)
     days = -1 if window.days is None else window.days
+    if days == 0:
+        return start  # in the repeated hour the clock alone would not tell which of the two
     clock = clock_of(start, zone)
     return instant_of(clock + timedelta(days=days)) + start % SECOND

@@ -90,6 +90,20 @@ NOW = "2003-11-20T18:00:00Z"  # 11:00 MST, 13:00 EST
         ("-i spec -B2003-10-26 -b0 -D1", "2003-10-26 00:00:00 EDT", "2003-10-27 00:00:00 EST  or 1 days, 1 hours"),
         ("-i spec -B2003-10-26 -b0 -h24", "2003-10-26 00:00:00 EDT", "2003-10-26 23:00:00 EST  or 1 days, 0 hours"),
         ("-i spec -B2003-04-06 -b0 -D1", "2003-04-06 00:00:00 EST", "2003-04-07 00:00:00 EDT  or 0 days, 23 hours"),
+        ("-i spec -B2003-04-06 -b0 -h24", "2003-04-06 00:00:00 EST", "2003-04-07 01:00:00 EDT  or 1 days, 0 hours"),
+        ("-i spec -B2003-04-07 -b12 -D-1", "2003-04-06 12:00:00 EDT", "2003-04-07 12:00:00 EDT  or 1 days, 0 hours"),
+        ("-i spec -B2003-04-06 -n -D-1", "2003-04-05 12:00:00 EST", "2003-04-06 12:00:00 EDT  or 0 days, 23 hours"),
+        ("-i spec -B2003-10-26 -n -D-1", "2003-10-25 12:00:00 EDT", "2003-10-26 12:00:00 EST  or 1 days, 1 hours"),
+        ("-i spec -B2003-04-06 -b2.5 -h1", "2003-04-06 03:30:00 EDT", "2003-04-06 04:30:00 EDT  or 0 days, 1 hours"),
+        ("-i spec -B2004-01-01 -b0 -D31", "2004-01-01 00:00:00 EST", "2004-02-01 00:00:00 EST  or 31 days, 0 hours"),
+        ("-i spec -h0", "2003-11-20 13:00:00 EST", "2003-11-20 13:00:00 EST  or 0 days, 0 hours"),
+        ("-ispec -nzMST7", "2003-11-19 12:00:00 MST", "2003-11-20 12:00:00 MST  or 1 days, 0 hours"),
+        ("-ispec -nz<+0530>-5:30", "2003-11-19 12:00:00 +0530", "2003-11-20 12:00:00 +0530  or 1 days, 0 hours"),
+        (
+            "-ispec -b0 -B2003-07-01 -D1 -zEST5EDT,M4.1.0,M10.5.0",
+            "2003-07-01 00:00:00 EDT",
+            "2003-07-02 00:00:00 EDT  or 1 days, 0 hours",
+        ),
         ("-i spec -B2003-07-01", "2003-06-30 13:00:00 EDT", "2003-07-01 13:00:00 EDT  or 1 days, 0 hours"),
     ],
 )
@@ -99,6 +113,22 @@ def test_old_habits_name_the_window_they_always_did(
     monkeypatch.setenv("TZ", "America/New_York")
     result = logsum("-v", "-l", str(logs.directory), *arguments.split(), now=NOW)
     assert (period_of(result), result.errors, result.status) == ([start, end], "", 0)
+
+
+def test_a_window_of_no_days_is_empty_in_the_hour_that_comes_twice(
+    logs: Logs, logsum: Logsum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    for now in ("2003-10-26T05:30:00Z", "2003-10-26T06:30:00Z"):
+        result = logsum("-v", "-i", "spec", "-l", str(logs.directory), "-D", "0", now=now)
+        assert period_of(result)[1].endswith("  or 0 days, 0 hours")
+
+
+def test_a_window_into_the_future_counts_what_has_come_so_far(logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2026-11-20T12:00:00Z")
+    result = logsum("-iminicam", "-nD1", "-l", str(logs.directory), now="2026-11-20T12:30:00Z")
+    assert period_of(result) == ["2026-11-20 12:00:00 UTC", "2026-11-21 12:00:00 UTC  or 1 days, 0 hours"]
+    assert "Instrument: minicam        1 files       0 errors\n" in result.output
 
 
 def test_the_window_holds_its_start_and_not_its_end(logs: Logs, logsum: Logsum) -> None:
@@ -147,6 +177,10 @@ def test_minus_v_prints_the_period_even_where_nothing_was_transferred(logs: Logs
         (["--ftp-log-zone", "XYZ"], "unknown time zone 'XYZ'"),
         (["-B", "2003-02-30"], "'2003-02-30' is not a date such as 2003-04-01"),
         (["-D", "99999999"], "outside the years 1 to 9999: use less -D, -h or -b"),
+        (["-h", "1e12"], "outside the years 1 to 9999: use less -D, -h or -b"),
+        (["-h", "nan"], "outside the years 1 to 9999: use less -D, -h or -b"),
+        (["-b", "1e9"], "outside the years 1 to 9999: use less -D, -h or -b"),
+        (["-z", ""], "unknown time zone ''"),
         (["-D", "1.5"], "invalid value for '-D' / '--days': '1.5' is not a valid integer"),
         (["-h"], "option '-h' requires an argument"),
         (["--bins", "4,2"], "'4,2' is neither auto nor rising rates such as 1,2,4,8"),
