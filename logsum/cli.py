@@ -16,8 +16,8 @@ from archq.version import __version__
 from archq.zones import find_zone, local_zone
 from logsum.period import NOON, Window, resolve
 from logsum.problems import Problems
-from logsum.render.text import UNITS, Style
-from logsum.report import Logs, Request, text_report
+from logsum.render.text import UNITS, Style, render
+from logsum.report import Logs, Request, make_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,24 +82,26 @@ def command(**words: Any) -> None:
     config = configuration.load("instrument", "logsum")
     problems = Problems()
     zone = local_zone() if words["zone"] is None else find_zone(words["zone"])
+    now = time.time_ns()
+    style = Style(
+        verbosity={None: 1, True: 2, False: 0}[words["verbose"]],
+        unit=words["unit"],
+        bounds=config.logsum.bins if words["bins"] is None else configuration.parse_bins(words["bins"]),
+    )
     request = Request(
         instrument=words["instrument"],
-        period=resolve(_window(words), time.time_ns(), zone),
+        period=resolve(_window(words), now, zone),
+        now=now,
         logs=Logs(
             directory=words["logs"],
             ftp_log=words["ftp_log"] or config.logsum.ftp_log,
             ftp_log_zone=_ftp_log_zone(words["ftp_log_zone"] or config.logsum.ftp_log_zone),
         ),
-        style=Style(
-            verbosity={None: 1, True: 2, False: 0}[words["verbose"]],
-            unit=words["unit"],
-            bounds=config.logsum.bins if words["bins"] is None else configuration.parse_bins(words["bins"]),
-        ),
     )
-    text = text_report(request, config, problems)
+    report = make_report(request, config, problems)
     for message in problems.messages():
         complain(PROGRAM, message)
-    sys.stdout.write(text)
+    sys.stdout.write(render(report, style))
 
 
 def _window(words: dict[str, Any]) -> Window:

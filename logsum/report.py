@@ -1,29 +1,36 @@
-"""From a request to a report: find the logs, read them, tally, render."""
+"""From a request to what is to be told: find the logs, read them, count."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
+from archq.instants import SECOND
 from archq.names import ALL_INSTRUMENTS
+from logsum.groups import BY_INSTRUMENT, grouping
 from logsum.ledger import bring_together
+from logsum.notes import Notes
+from logsum.observing import Nights, nights_of
 from logsum.readers.ftplog import read_log
 from logsum.readers.transferlog import read_directory
-from logsum.render.text import render
 from logsum.sources import find_scope
-from logsum.tally import tally
+from logsum.tally import Tally, tally
+from logsum.transfers import transfers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
     from archq.config import Config
     from logsum.events import Upload
+    from logsum.groups import Grouping
     from logsum.ledger import File
+    from logsum.notes import UsedTwice
     from logsum.period import Period
     from logsum.problems import Problems
-    from logsum.render.text import Style
     from logsum.sources import Scope
-    from logsum.tally import Tally
+    from logsum.transfers import Transfer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,20 +44,64 @@ class Logs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be reported."""
+    """What is to be reported, at the instant ``now``."""
 
     instrument: str
     period: Period
+    now: int
     logs: Logs
-    style: Style
+    by: Sequence[str] = ()  # tables of what
+    names: bool = False  # whether names that were used twice are looked for
+    latest: int = 0  # how many of the last arrivals and failures are told one by one
 
 
-def text_report(request: Request, config: Config, problems: Problems) -> str:
-    """Return the report as text; raise NoInputError where there is no such instrument or log directory."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a table: a night, say, and what was counted in it."""
+
+    key: int
+    label: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What is to be told, in any form.
+
+    ``sections`` are the instruments, and after several ``all``; ``tables`` holds rows by grouping and section.
+    """
+
+    period: Period
+    now: int
+    sections: Mapping[str, Tally]
+    tables: Mapping[str, Mapping[str, Sequence[Row]]] = field(default_factory=dict)
+    used_twice: Sequence[UsedTwice] = ()
+    arrivals: Sequence[Transfer] = ()  # the last first
+    failures: Sequence[Transfer] = ()  # the last first
+
+    @property
+    def elapsed(self) -> float:
+        """How many seconds of the period are over."""
+        return max((min(self.period.end, self.now) - self.period.start) / SECOND, 0.0)
+
+
+def make_report(request: Request, config: Config, problems: Problems) -> Report:
+    """Return what the logs tell; raise NoInputError where there is no such instrument or log directory."""
     scope = find_scope(request.instrument, request.logs.directory, config)
     files = _files(scope, request.period, problems)
     uploads = _uploads(request.logs, scope, problems)
-    return render(request.period, _tallies(request, files, uploads, scope), request.style)
+    groupings = _groupings(request, config)
+    notes = Notes(request.latest, names=request.names)
+    counted = tally(notes.taken(transfers(files, uploads, request.period, scope)), _keys(request, groupings))
+    return Report(
+        period=request.period,
+        now=request.now,
+        sections={title: counted.get(("", title, 0), Tally()) for title in _titles(request, counted, scope)},
+        tables={one.name: _tables(one, counted, request) for one in groupings},
+        used_twice=notes.used_twice,
+        arrivals=notes.arrivals,
+        failures=notes.failures,
+    )
 
 
 def _files(scope: Scope, period: Period, problems: Problems) -> dict[str, File]:
@@ -60,7 +111,7 @@ def _files(scope: Scope, period: Period, problems: Problems) -> dict[str, File]:
         for verdict in read_directory(directory, period.start, problems)
         if scope.title_of(verdict.instrument)
     )
-    return bring_together(verdicts)
+    return bring_together(verdicts, period)
 
 
 def _uploads(logs: Logs, scope: Scope, problems: Problems) -> list[Upload] | None:
@@ -74,16 +125,47 @@ def _uploads(logs: Logs, scope: Scope, problems: Problems) -> list[Upload] | Non
         return None
 
 
-def _tallies(request: Request, files: dict[str, File], uploads: list[Upload] | None, scope: Scope) -> list[Tally]:
-    def of(title: str) -> Tally:
-        return tally(
-            title,
-            {id_: file for id_, file in files.items() if scope.title_of(file.latest.instrument) == title},
-            request.period,
-            None if uploads is None else [one for one in uploads if scope.title_of(one.wire.instrument) == title],
-        )
+def _groupings(request: Request, config: Config) -> list[Grouping]:
+    zone = request.period.zone
 
+    @cache
+    def nights(title: str) -> Nights:
+        return nights_of(title, config, zone)
+
+    return [grouping(name, zone, nights) for name in request.by if name != BY_INSTRUMENT]
+
+
+_Key = tuple[str, str, int]  # grouping, section, key in the grouping; the empty grouping counts the whole section
+
+
+def _keys(request: Request, groupings: Sequence[Grouping]) -> Callable[[Transfer], Iterator[_Key]]:
+    total = (ALL_INSTRUMENTS,) if request.instrument == ALL_INSTRUMENTS else ()
+
+    def keys(transfer: Transfer) -> Iterator[_Key]:
+        places = [("", 0), *((one.name, one.key_of(transfer)) for one in groupings)]
+        for title in (transfer.title, *total):
+            for name, key in places:
+                yield name, title, key
+
+    return keys
+
+
+def _titles(request: Request, counted: Iterable[_Key], scope: Scope) -> list[str]:
     if request.instrument != ALL_INSTRUMENTS:
-        return [of(request.instrument)]
-    titles = {scope.title_of(file.latest.instrument) or "" for file in files.values()} | set(scope.titles.values())
-    return [*map(of, sorted(titles)), tally(ALL_INSTRUMENTS, files, request.period, uploads)]
+        return [request.instrument]
+    found = {title for _grouping, title, _key in counted} | set(scope.titles.values())
+    return [*sorted(found - {ALL_INSTRUMENTS}), ALL_INSTRUMENTS]
+
+
+def _tables(grouping: Grouping, counted: Mapping[_Key, Tally], request: Request) -> dict[str, list[Row]]:
+    found: dict[str, list[int]] = {}
+    for name, title, key in counted:
+        if name == grouping.name:
+            found.setdefault(title, []).append(key)
+    return {
+        title: [
+            Row(key=key, label=grouping.label(key), tally=counted.get((grouping.name, title, key), Tally()))
+            for key in grouping.keys(title, keys, request.period, request.now)
+        ]
+        for title, keys in found.items()
+    }

@@ -45,7 +45,7 @@ def find_scope(typed: str, directory: str | None, config: Config) -> Scope:
     """
     if typed == ALL_INSTRUMENTS:
         return _everything(directory, config)
-    settings = _settings(checked_instrument(typed), config)
+    settings = settings_of(checked_instrument(typed), config)
     names = {typed, BUILT_IN_ALIASES.get(typed, typed)}
     if settings:
         names |= {settings.name, *settings.aliases}
@@ -63,7 +63,8 @@ def _everything(directory: str | None, config: Config) -> Scope:
     return Scope(directories=tuple(_existing(one) for one in dict.fromkeys(found)), titles=titles, everything=True)
 
 
-def _settings(typed: str, config: Config) -> InstrumentSettings | None:
+def settings_of(typed: str, config: Config) -> InstrumentSettings | None:
+    """Return what the configuration says of an instrument, by any of its names; None where it does not know it."""
     return config.instrument_named(typed) or config.instrument_named(BUILT_IN_ALIASES.get(typed, typed))
 
 

@@ -1,26 +1,35 @@
-"""Counting and measuring what was transferred in a period (pure)."""
+"""Counting and measuring what was transferred, for each instrument, night or whatever is asked (pure)."""
 
 from __future__ import annotations
 
+import re
+from array import array
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from archq.instants import SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from logsum.events import Upload
-    from logsum.ledger import File
-    from logsum.period import Period
+    from logsum.transfers import Transfer
+
+_LEAST_SECONDS = 0.001  # the control file tells milliseconds
+
+# Of one kind are reasons that differ in their numbers, checksums and names only.
+_PARTICULARS = re.compile(r"[a-z0-9]+:[0-9a-f]{32,}|'[^']*'|\b\d+\b")
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performance:
     """Sizes in bytes and times in seconds of the files whose transfer was timed, in step with each other."""
 
-    sizes: Sequence[int]
-    times: Sequence[float]
+    sizes: Sequence[int] = field(default_factory=lambda: array("q"))
+    times: Sequence[float] = field(default_factory=lambda: array("d"))
 
     def rates(self, unit: int) -> list[float]:
         """Return the rates in units of ``unit`` bytes a second."""
@@ -29,50 +38,62 @@ class Performance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What the report says about one instrument, or all."""
+    """What the report says about one instrument, or all, or what else is counted together."""
 
-    title: str
-    files: int
-    errors: int
-    performance: Performance
-
-
-def tally(title: str, files: Mapping[str, File], period: Period, uploads: Iterable[Upload] | None) -> Tally:
-    """Count and measure; ``uploads`` are an FTP log's, or None where the transfer logs' own times are used."""
-    seen = None if uploads is None else _arrived(uploads, files)
-    ended = {id_: upload.ended for id_, upload in (seen or {}).items()}
-    archived = {
-        id_: file.archived
-        for id_, file in files.items()
-        if file.archived and ended.get(id_, file.archived.ended) in period
-    }
-    failed = [id_ for id_, file in files.items() if file.failed and ended.get(id_, file.failed.ended) in period]
-    if seen is None:
-        timed = [
-            (one.size, one.seconds) for one in archived.values() if one.size is not None and one.seconds is not None
-        ]
-    else:
-        timed = [(upload.size, upload.seconds) for upload in seen.values() if upload.ended in period]
-    return Tally(
-        title=title,
-        files=len(archived),
-        errors=len(failed),
-        performance=Performance(
-            sizes=[size for size, _time in timed],
-            times=[max(time, 0.001) for _size, time in timed],  # the control file tells milliseconds
-        ),
-    )
+    files: int = 0
+    errors: int = 0
+    performance: Performance = field(default_factory=Performance)
+    volume: int = 0  # bytes of the files
+    latencies: Sequence[float] = ()  # seconds from being queued to being archived, of the files that tell
+    reasons: Mapping[str, int] = field(default_factory=dict)  # of the errors, the most frequent first
 
 
-def _arrived(uploads: Iterable[Upload], files: Mapping[str, File]) -> dict[str, Upload]:
-    """Return the upload that brought each file: a whole one, and the last of several."""
-    arrived = {}
-    for upload in uploads:
-        file = files.get(upload.wire.id)
-        size = file.latest.size if file else None
-        if upload.complete and size in (None, upload.size):
-            arrived[upload.wire.id] = upload
-    return arrived
+class _Count:
+    """A tally while it is being made."""
+
+    def __init__(self) -> None:
+        self.files = self.volume = self.errors = 0
+        self.sizes, self.times, self.latencies = array("q"), array("d"), array("d")
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, transfer: Transfer) -> None:
+        if transfer.archived:
+            self.files += 1
+            self.volume += transfer.size
+        if transfer.failed:
+            self.errors += 1
+            self.reasons[kind_of(transfer.failed.reason or "no reason is told")] += 1
+        if transfer.seconds is not None:
+            self.sizes.append(transfer.size)
+            self.times.append(max(transfer.seconds, _LEAST_SECONDS))
+        if (latency := transfer.latency) is not None:
+            self.latencies.append(latency / SECOND)
+
+    def done(self) -> Tally:
+        return Tally(
+            files=self.files,
+            errors=self.errors,
+            performance=Performance(sizes=self.sizes, times=self.times),
+            volume=self.volume,
+            latencies=self.latencies,
+            reasons=dict(self.reasons.most_common()),
+        )
+
+
+def tally(transfers: Iterable[Transfer], keys_of: Callable[[Transfer], Iterable[Key]]) -> dict[Key, Tally]:
+    """Count each transfer under each of its keys."""
+    counts: dict[Key, _Count] = {}
+    for transfer in transfers:
+        for key in keys_of(transfer):
+            if key not in counts:
+                counts[key] = _Count()
+            counts[key].add(transfer)
+    return {key: count.done() for key, count in counts.items()}
+
+
+def kind_of(reason: str) -> str:
+    """Return ``reason`` without what is particular to one file, so that equal ones can be counted."""
+    return _PARTICULARS.sub("…", reason)
 
 
 def in_bins(rates: Iterable[float], bounds: Sequence[float]) -> list[int]:
@@ -87,3 +108,11 @@ def chosen_bounds(rates: Sequence[float]) -> tuple[float, ...]:
     above = bisect_left(series, max(rates))
     last = min(max(above, 4), len(series))
     return tuple(series[last - 4 : last])
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which ``share`` of the ordered values lie, between two of them in proportion."""
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from logsum.period import Period
+    from logsum.report import Report
     from logsum.tally import Performance, Tally
 
 UNITS = {"MB": 10**6, "MiB": 2**20}
@@ -29,12 +30,14 @@ class Style:
     bounds: Sequence[float] | None = (1.0, 2.0, 4.0, 8.0)
 
 
-def render(period: Period, tallies: Sequence[Tally], style: Style) -> str:
+def render(report: Report, style: Style) -> str:
     """Return the report; an empty text where there is nothing to tell."""
-    told = [one for one in tallies if style.verbosity > 1 or one.files or one.errors]
+    told = {title: one for title, one in report.sections.items() if style.verbosity > 1 or one.files or one.errors}
     if not told:
         return ""
-    return "\n".join(line for part in ([_heading(period)], *(_section(one, style) for one in told)) for line in part)
+    return "\n".join(
+        [_heading(report.period), *(part for title in told for part in _section(title, told[title], style))]
+    )
 
 
 def _heading(period: Period) -> str:
@@ -51,8 +54,8 @@ def _clock(instant: int, period: Period) -> str:
     return clock_of(instant, period.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _section(tally: Tally, style: Style) -> Iterator[str]:
-    yield f"Instrument: {tally.title:<10} {tally.files:5} files {tally.errors:7} errors\n"
+def _section(title: str, tally: Tally, style: Style) -> Iterator[str]:
+    yield f"Instrument: {title:<10} {tally.files:5} files {tally.errors:7} errors\n"
     if style.verbosity and tally.performance.sizes:
         yield _performance(tally.performance, style)
 
