@@ -9,7 +9,7 @@ import click
 
 from archq import suggestions
 from archq.completion import SHELLS
-from archq.console import complain, progress, run_click, tell
+from archq.console import complain, progress, run_click, tell, width
 from archq.errors import ArchqError, ExitStatus, UsageError
 from archq.version import __version__
 
@@ -88,9 +88,11 @@ def status(queue: str | None, requests: tuple[str, ...], everything: bool, as_js
     from archq.status import report, report_json
 
     config, spool = _spool()
-    show = report_json if as_json else report
-    for line in show(config, spool, queue, requests, everything=everything):
-        tell(line)
+    if as_json:
+        print(report_json(config, spool, queue, requests, everything=everything))
+        return
+    for line in report(config, spool, queue, requests, everything=everything, width=width()):
+        tell(*line)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -99,8 +101,11 @@ def queues(as_json: bool) -> None:
     """List the queues: where they send to, and what they hold."""
     from archq.status import queue_report, queue_report_json
 
-    for line in (queue_report_json if as_json else queue_report)(*_spool()):
-        tell(line)
+    if as_json:
+        print(queue_report_json(*_spool()))
+        return
+    for line in queue_report(*_spool(), width()):
+        tell(*line)
 
 
 @cli.command(context_settings=_CONTEXT)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from archq.errors import ArchqError, ExitStatus, UsageError, from_os_error
@@ -31,10 +32,33 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def tell(line: str) -> None:
+class Colour(StrEnum):
+    """What a line is told in where colour says more than the words alone, and a terminal shows it."""
+
+    PLAIN = ""
+    RED = "31"
+    YELLOW = "33"
+
+
+def tell(line: str, colour: Colour = Colour.PLAIN) -> None:
     """Print one line on standard output, as data: nothing in it steers a terminal."""
     make_way()
-    print(printable(line), flush=True)
+    text = printable(line)
+    print(f"\x1b[{colour}m{text}\x1b[0m" if colour and _shows_colours() else text, flush=True)
+
+
+def width() -> int | None:
+    """Return the columns of the terminal that standard output is, None where it is none: there lines stay whole."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    from archq.meter import width_of
+
+    return width_of(sys.stdout)
+
+
+def _shows_colours() -> bool:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in {None, "", "dumb"}
+    return sys.stdout is not None and sys.stdout.isatty() and not plain
 
 
 def complain(program: str, message: str) -> None:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from archq import durable
+from archq.console import Colour
 from archq.errors import ArchqError, MalformedError, RefusedError, UsageError
-from archq.instants import SECOND, format_instant
-from archq.quantities import format_duration, format_size
+from archq.instants import format_instant
+from archq.listing import broken, queue_lines, queue_table, request_lines
 from archq.shipping.shipper import is_to_be_sent
 from archq.spool import QUEUED, SENT, STATES, RequestId, Spool
 from archq.spool.filestate import Phase
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from archq.config import Config
+    from archq.listing import Line
     from archq.spool import SpooledFile, Ticket
 
 
@@ -172,20 +174,26 @@ def _explained(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | Non
 
 
 def report(
-    config: Config, spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool
-) -> Iterator[str]:
-    """Yield what `archq status` prints: how each queue is, then its requests."""
+    config: Config,
+    spool: Spool,
+    queue: str | None,
+    requests: Sequence[str],
+    *,
+    everything: bool,
+    width: int | None = None,
+) -> Iterator[Line]:
+    """Yield what `archq status` prints on a terminal of ``width`` columns: how each queue is, then its requests."""
+    now = time.time_ns()
     if not requests:
         for name in _shown_queues(config, queue):
-            yield _queue_line(queue_status(config, spool, name), time.time_ns())
-        yield from (_orphaned(config, name, count) for name, count in _orphans(config, spool, queue))
-    yield from lines(listed(spool, queue, requests, everything=everything))
+            yield from queue_lines(queue_status(config, spool, name), now, width)
+        for name, count in _orphans(config, spool, queue):
+            yield from broken(_orphaned(config, name, count), width, Colour.RED)
+    yield from request_lines(listed(spool, queue, requests, everything=everything), now, width)
 
 
-def report_json(
-    config: Config, spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool
-) -> Iterator[str]:
-    """Yield the same for programs, as one JSON document: instants are nanoseconds since 1970, sizes bytes."""
+def report_json(config: Config, spool: Spool, queue: str | None, requests: Sequence[str], *, everything: bool) -> str:
+    """Return the same for programs, as one JSON document: instants are nanoseconds since 1970, sizes bytes."""
     import json
 
     found = listed(spool, queue, requests, everything=everything)
@@ -193,31 +201,21 @@ def report_json(
         "queues": [asdict(queue_status(config, spool, name)) for name in _shown_queues(config, queue)],
         "requests": [asdict(one) for one in found],
     }
-    yield from json.dumps(document, indent=2).split("\n")
+    return json.dumps(document, indent=2)
 
 
-def queue_report(config: Config, spool: Spool) -> Iterator[str]:
-    """Yield what `archq queues` prints."""
-    from tabulate import tabulate
-
-    rows = [
-        (
-            f"{one.name}{' (default)' if one.name == config.default else ''}",
-            one.url,
-            one.requests,
-            f"{one.state}{f': {one.reason}' if one.reason else ''}",
-        )
-        for one in (queue_status(config, spool, name) for name in configured_queues(config))
-    ]
-    yield from tabulate(rows, headers=("queue", "destination", "queued", "state"), tablefmt="plain").split("\n")
+def queue_report(config: Config, spool: Spool, width: int | None = None) -> Iterator[Line]:
+    """Yield what `archq queues` prints on a terminal of ``width`` columns."""
+    shown = (queue_status(config, spool, name) for name in configured_queues(config))
+    yield from queue_table(shown, config.default, width)
 
 
-def queue_report_json(config: Config, spool: Spool) -> Iterator[str]:
-    """Yield the same for programs, as one JSON document."""
+def queue_report_json(config: Config, spool: Spool) -> str:
+    """Return the same for programs, as one JSON document."""
     import json
 
     found = [asdict(queue_status(config, spool, name)) for name in configured_queues(config)]
-    yield from json.dumps(found, indent=2).split("\n")
+    return json.dumps(found, indent=2)
 
 
 def queue_status(config: Config, spool: Spool, queue: str) -> QueueStatus:
@@ -249,12 +247,6 @@ def _orphaned(config: Config, queue: str, count: int) -> str:
         f"queue {queue}: not in {config.path}, so nobody sends its {count} {'request' if count == 1 else 'requests'}: "
         f"archq move {queue} QUEUE, or archq cancel -a -d {queue}"
     )
-
-
-def _queue_line(one: QueueStatus, now: int) -> str:
-    runs = "a shipper runs" if one.shipper else "no shipper runs"
-    trouble = f"; {one.state}: {one.reason}{_next(one.next_try, now)}" if one.reason else ""
-    return f"queue {one.name}: {runs}{trouble}"
 
 
 def wait_until_sent(spool: Spool, request: RequestId) -> None:
@@ -325,23 +317,3 @@ def checked_request(text: str) -> RequestId:
     if request is None:
         raise UsageError(f"not a request id such as archive-17: {text!r}")
     return request
-
-
-def lines(statuses: Iterator[RequestStatus], now: int | None = None) -> Iterator[str]:
-    """Yield what `archq status` prints: as `lpstat -o` does, with the reason below."""
-    now = time.time_ns() if now is None else now
-    for one in statuses:
-        age = format_duration((now - one.queued) / SECOND)
-        files = f"{len(one.files)} file{'s' if len(one.files) != 1 else ''}"
-        size = format_size(one.size)
-        yield f"{one.request:<20} {one.user:<10} {size:>9}  {files:<9} {age:>7}  {one.state}  {one.title}"
-        if one.reason:
-            soonest = min((file.next_try for file in one.files if file.next_try), default=0)
-            yield f"    {one.reason}{_next(soonest, now)}"
-
-
-def _next(soonest: int, now: int) -> str:
-    """Say when the next try is; 0 is no instant, but "unknown"."""
-    if not soonest:
-        return ""
-    return f"; next try in {format_duration((soonest - now) / SECOND)}" if soonest > now else "; next try now"
