@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Users and their homes are looked up in fixed places, and so is a directory below /run: the server
-# sees its own of either.
+# sees its own of either.  All of /etc is covered, as a file alone would come to light again as soon as
+# somebody replaces it: useradd does, and the mount over the old file goes with that.
 OWN_FILES = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
-MOUNT_AND_RUN = 'mount --bind "$0" /etc/passwd && mount -t tmpfs none /run && exec "$@"'
+MOUNT_AND_RUN = 'mount --bind "$0" /etc && mount -t tmpfs none /run && exec "$@"'
 
 # No look-up of names; no CHMOD; files 0600.
 SETTINGS = ("-H", "-R", "-U", "177:077", "-p", f"{PASSIVE_PORTS[0]}:{PASSIVE_PORTS[1]}")
@@ -48,7 +49,7 @@ LOG_FORMATS = {"full": "xferlog", "upload-only": "clf"}
 @functools.cache
 def require_own_files() -> None:
     """Raise UnavailableError where root may not mount, as in many containers."""
-    done = subprocess.run((*OWN_FILES, MOUNT_AND_RUN, "/etc/passwd", "true"), capture_output=True, text=True)
+    done = subprocess.run((*OWN_FILES, MOUNT_AND_RUN, "/etc", "true"), capture_output=True, text=True)
     if done.returncode:
         raise UnavailableError(f"pure-ftpd needs a mount namespace of its own: {done.stderr.strip()}")
 
@@ -63,11 +64,12 @@ def running(kind: Kind) -> Iterator[RunningServer]:
     with served_directory(user) as home:
         port = free_port()
         name, log = USERS[kind], home / LOG_FORMATS[kind]
-        passwd = home / "passwd"
-        passwd.write_text(f"{name}:{PASSWORD_HASH}:{user.pw_uid}:{user.pw_gid}::{home}/root:/bin/sh\n")
+        etc = home / "etc"
+        etc.mkdir()
+        (etc / "passwd").write_text(f"{name}:{PASSWORD_HASH}:{user.pw_uid}:{user.pw_gid}::{home}/root:/bin/sh\n")
         listening = ("-S", f"{HOST},{port}", "-g", f"{home}/pid", "-O", f"{LOG_FORMATS[kind]}:{log}")
         program = (package.program("usr/sbin/pure-ftpd"), *listening, *SETTINGS, *ACCOUNTS[kind])
-        command = (*OWN_FILES, MOUNT_AND_RUN, str(passwd), *program)
+        command = (*OWN_FILES, MOUNT_AND_RUN, str(etc), *program)
         with Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon:
             yield RunningServer(
                 url=f"ftp://{name}@{HOST}:{port}/incoming",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ftplib
 import io
+import os
+import pwd
 import re
 import socket
 import stat
 import struct
+import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,7 +19,7 @@ import pytest
 
 from tests.requirements import require
 from tests.servers.clients import connected, ftp, sftp, trusting
-from tests.servers.process import wait_until
+from tests.servers.process import UPLOADER, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +183,15 @@ def test_a_server_can_go_away_and_come_back_at_the_same_address(full_account: Ru
     full_account.start()
     upload(full_account, OTHER)
     assert contents(full_account.incoming) == {NAME: DATA, OTHER: DATA}
+
+
+def test_pureftpd_knows_its_user_still_when_the_system_has_changed_its_accounts(pureftpd_full: RunningServer) -> None:
+    """Another file takes the place of /etc/passwd then, and whatever was mounted over the old one is gone."""
+    before = os.stat("/etc/passwd").st_ino
+    comment = "" if pwd.getpwnam(UPLOADER).pw_gecos else "uploads of tests"
+    subprocess.run(["usermod", "-c", comment, UPLOADER], check=True)
+    assert os.stat("/etc/passwd").st_ino != before
+    upload(pureftpd_full, NAME)
 
 
 @ftp_full_accounts
