@@ -212,16 +212,35 @@ def test_every_page_is_installed_where_man_looks_for_it() -> None:
     assert installed == {f"man/{page.name}": f"share/man/man{page.suffix[1:]}/{page.name}" for page in FILES}
 
 
-def test_a_program_with_two_names_has_a_page_under_each() -> None:
+def test_a_page_for_another_name_leads_to_the_program_of_that_name() -> None:
     project = tomllib.loads((MANUALS.parent / "pyproject.toml").read_text())
     scripts = project["project"]["scripts"]
     for path in FILES:
         if alias := ALIAS.fullmatch(path.read_text()):
             other = MANUALS / alias[2]
             assert alias[1] == other.suffix[1:] == path.suffix[1:]
-            assert f".Nm {path.stem}\n" in section(other.read_text(), "NAME")
-            assert scripts[path.stem] == scripts[other.stem]
+            if path.stem.removeprefix("archq-") not in cli.commands:
+                assert f".Nm {path.stem}\n" in section(other.read_text(), "NAME")
+                assert scripts[path.stem] == scripts[other.stem]
     assert MANUALS / "lpsweeper.8" in FILES
+
+
+def test_every_program_and_every_command_has_a_page_of_its_name() -> None:
+    scripts = tomllib.loads((MANUALS.parent / "pyproject.toml").read_text())["project"]["scripts"]
+    wanted = {name for name in scripts if "log" not in name} | {f"archq-{verb}" for verb in cli.commands}
+    assert wanted <= {path.stem for path in FILES}
+
+
+# What a reader looks for first, in the order that mdoc(7) wants; of a program, and of a format or a directory.
+OF_A_PROGRAM = ["ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO", "CAVEATS"]
+OF_A_FORMAT = ["FILES", "EXAMPLES", "SEE ALSO", "CAVEATS"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_has_the_sections_that_a_page_of_its_kind_should_have(path: Path) -> None:
+    headings = re.findall(r"(?m)^\.Sh (.+)$", path.read_text())
+    wanted = OF_A_PROGRAM if path.suffix in {".1", ".8"} else OF_A_FORMAT
+    assert [heading for heading in headings if heading in wanted] == wanted
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
