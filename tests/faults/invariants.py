@@ -34,7 +34,7 @@ def always(line: Line) -> Iterator[str]:
     """Yield what is wrong though it has to hold whatever was killed, refused or lost a moment ago."""
     yield from (problem for problem in _spool_is_sound(line) if _HALF_RETRIED not in problem)
     yield from _owed_files_are_whole(line)
-    yield from _archive_shows_whole_files_only(line)
+    yield from archive_shows_whole_files_only(line)
     yield from _strangers(line)
 
 
@@ -119,7 +119,8 @@ def archived(line: Line) -> list[Path]:
     ]
 
 
-def _archive_shows_whole_files_only(line: Line) -> Iterator[str]:
+def archive_shows_whole_files_only(line: Line) -> Iterator[str]:
+    """Yield what a user of the archive may not see at any instant, whatever is at work."""
     for path in archived(line):
         facts = path.lstat()
         if not stat.S_ISREG(facts.st_mode):

@@ -52,8 +52,12 @@ class Tally:
 
     @property
     def is_over(self) -> bool:
-        self.took = time.monotonic() - self._begun
+        self.stop()
         return self.took > self.limits.seconds or self.points >= self.limits.points
+
+    def stop(self) -> None:
+        """Take the time; whoever goes on after the last point says it again."""
+        self.took = time.monotonic() - self._begun
 
     def blame(self, where: str, problems: Iterable[str]) -> None:
         """Take note of what does not hold at one point."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import errors, kills, lint
+from tests.faults import errors, kills, lint, load, randomkills
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -19,6 +19,8 @@ ALL: dict[str, ModuleType] = {
     "lint": lint,
     "kills": kills,
     "errors": errors,
+    "randomkills": randomkills,
+    "load": load,
 }
 
 
