@@ -14,13 +14,17 @@ from archq.console import complain, run_click
 from archq.errors import ConfigurationError
 from archq.version import __version__
 from archq.zones import find_zone, local_zone
-from logsum.period import NOON, Window, resolve
+from logsum.choice import Choice, chosen_period
+from logsum.period import NOON, Window
 from logsum.problems import Problems
 from logsum.render.text import UNITS, Style, render
 from logsum.report import Logs, Request, make_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from archq.config import Config
+    from logsum.period import Period
 
 PROGRAM = "logsum"
 AUTO = "auto"
@@ -69,6 +73,11 @@ def _as_bins(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("-n", "-noon", "--noon", is_flag=True, help="Start at noon, as -b 12 does.")
 @click.option("-D", "--days", type=int, metavar="DAYS", help="End so many calendar days after the start (default: -1).")
 @click.option("-h", "--hours", type=float, metavar="HOURS", help="End so many exact hours after the start.")
+@click.option("--night", metavar="DATE", help="The observing night that begins on DATE, by the instrument's rollover.")
+@click.option("--last-night", is_flag=True, help="The observing night that began yesterday.")
+@click.option("--month", metavar="YYYY-MM", help="A calendar month.")
+@click.option("--since", metavar="TIME", help="From TIME on, e.g. yesterday, 18:00, '2 days ago', '2026-11-19 18:00'.")
+@click.option("--until", metavar="TIME", help="With --since: until TIME (default: now).")
 @click.option("-z", "--zone", metavar="ZONE", help="Time zone, e.g. MST or EST5EDT,M3.2.0,M11.1.0 (default: local).")
 @click.option(
     "-v/+v", "--verbose/--brief", "verbose", default=None, help="Tell the period even of nothing; counts only."
@@ -81,7 +90,6 @@ def command(**words: Any) -> None:
     """Report what was transferred for an instrument over a period of time, from the logs."""
     config = configuration.load("instrument", "logsum")
     problems = Problems()
-    zone = local_zone() if words["zone"] is None else find_zone(words["zone"])
     now = time.time_ns()
     style = Style(
         verbosity={None: 1, True: 2, False: 0}[words["verbose"]],
@@ -90,7 +98,7 @@ def command(**words: Any) -> None:
     )
     request = Request(
         instrument=words["instrument"],
-        period=resolve(_window(words), now, zone),
+        period=_period(words, config, now),
         now=now,
         logs=Logs(
             directory=words["logs"],
@@ -104,10 +112,19 @@ def command(**words: Any) -> None:
     sys.stdout.write(render(report, style))
 
 
-def _window(words: dict[str, Any]) -> Window:
+def _period(words: dict[str, Any], config: Config, now: int) -> Period:
+    zone = None if words["zone"] is None else find_zone(words["zone"])
+    names = {name: words[name] for name in ("night", "last_night", "month", "since", "until")}
+    offsets = {"base": "-B", "clock": "-b", "noon": "-n", "days": "-D", "hours": "-h"}
     clock = {"noon": NOON, "clock": words["clock"], None: None}[_last_of("noon", "clock")]
     end = _last_of("days", "hours")
-    return Window(base=words["base"], clock=clock, **({end: words[end]} if end else {}))
+    choice = Choice(
+        instrument=words["instrument"],
+        window=Window(base=words["base"], clock=clock, **({end: words[end]} if end else {})),
+        offsets=[offset for name, offset in offsets.items() if _last_of(name)],
+        **names,
+    )
+    return chosen_period(choice, config, zone, local_zone(), now)
 
 
 def _ftp_log_zone(text: str | None) -> Any:
