@@ -11,23 +11,35 @@ import click
 
 from archq import config as configuration
 from archq.console import complain, run_click
-from archq.errors import ConfigurationError
+from archq.errors import ConfigurationError, ExitStatus, UsageError
+from archq.quantities import parse_duration
 from archq.version import __version__
 from archq.zones import find_zone, local_zone
 from logsum.choice import Choice, chosen_period
+from logsum.freshness import look
+from logsum.groups import GROUPINGS
 from logsum.period import NOON, Window
 from logsum.problems import Problems
-from logsum.render.text import UNITS, Style, render
+from logsum.render.data import as_csv, as_ecsv, as_json
+from logsum.render.style import UNITS, Style
+from logsum.render.text import render
 from logsum.report import Logs, Request, make_report
+from logsum.sources import find_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import tzinfo
 
     from archq.config import Config
     from logsum.period import Period
+    from logsum.report import Report
 
 PROGRAM = "logsum"
 AUTO = "auto"
+TEXT = "text"
+FORMATS = (TEXT, "json", "csv", "ecsv")
+
+_OF_FRESHNESS = {"instrument", "logs", "zone", "verbose", "max_age"}  # what --max-age may be combined with
 
 
 class _LastWins(click.Command):
@@ -60,6 +72,13 @@ def _as_bins(_context: click.Context, _parameter: click.Parameter, text: str | N
     return words
 
 
+def _as_duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_duration(text)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command(
     cls=_LastWins,
     context_settings={"help_option_names": ["--help"]},
@@ -73,11 +92,13 @@ def _as_bins(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("-n", "-noon", "--noon", is_flag=True, help="Start at noon, as -b 12 does.")
 @click.option("-D", "--days", type=int, metavar="DAYS", help="End so many calendar days after the start (default: -1).")
 @click.option("-h", "--hours", type=float, metavar="HOURS", help="End so many exact hours after the start.")
-@click.option("--night", metavar="DATE", help="The observing night that begins on DATE, by the instrument's rollover.")
+@click.option(
+    "--night", metavar="YYYY-MM-DD", help="The observing night that begins on that day, by the instrument's rollover."
+)
 @click.option("--last-night", is_flag=True, help="The observing night that began yesterday.")
 @click.option("--month", metavar="YYYY-MM", help="A calendar month.")
-@click.option("--since", metavar="TIME", help="From TIME on, e.g. yesterday, 18:00, '2 days ago', '2026-11-19 18:00'.")
-@click.option("--until", metavar="TIME", help="With --since: until TIME (default: now).")
+@click.option("--since", metavar="WHEN", help="From then on, e.g. yesterday, 18:00, '2 days ago', '2026-11-19 18:00'.")
+@click.option("--until", metavar="WHEN", help="With --since: until then (default: now).")
 @click.option("-z", "--zone", metavar="ZONE", help="Time zone, e.g. MST or EST5EDT,M3.2.0,M11.1.0 (default: local).")
 @click.option(
     "-v/+v", "--verbose/--brief", "verbose", default=None, help="Tell the period even of nothing; counts only."
@@ -85,18 +106,50 @@ def _as_bins(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--ftp-log-zone", metavar="ZONE", help="Time zone of the FTP log's stamps (default: local).")
 @click.option("--unit", type=click.Choice([*UNITS]), default="MB", help="MB is 10^6 bytes, MiB 2^20 (default: MB).")
 @click.option("--bins", metavar="1,2,4,8|auto", callback=_as_bins, help="Upper ends of the rates' bins.")
+@click.option("--details", is_flag=True, help="Tell totals, percentiles, latency, errors by reason, names used twice.")
+@click.option("--by", type=click.Choice(GROUPINGS), help="Add a table with a line for each.")
+@click.option("--format", type=click.Choice(FORMATS), default=TEXT, help="Print data for programs instead of text.")
+@click.option(
+    "--max-age",
+    metavar="DURATION",
+    callback=_as_duration,
+    help="Make no report, but exit with 75 if the newest file is older, e.g. 15m.",
+)
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
-def command(**words: Any) -> None:
+def command(**words: Any) -> int:
     """Report what was transferred for an instrument over a period of time, from the logs."""
     config = configuration.load("instrument", "logsum")
-    problems = Problems()
     now = time.time_ns()
+    if words["max_age"] is not None:
+        return _freshness(words, config, now)
+    problems = Problems()
+    report = make_report(_request(words, config, now), config, problems)
+    messages = problems.messages()
+    for message in messages:
+        complain(PROGRAM, message)
+    sys.stdout.write(_rendered(report, words, config, messages))
+    return ExitStatus.DONE
+
+
+def _rendered(report: Report, words: dict[str, Any], config: Config, messages: Sequence[str]) -> str:
     style = Style(
         verbosity={None: 1, True: 2, False: 0}[words["verbose"]],
         unit=words["unit"],
         bounds=config.logsum.bins if words["bins"] is None else configuration.parse_bins(words["bins"]),
+        details=words["details"],
+        by=words["by"],
     )
-    request = Request(
+    forms: dict[str, Callable[[], str]] = {
+        TEXT: lambda: render(report, style),
+        "json": lambda: as_json(report, style, messages),
+        "csv": lambda: as_csv(report, style),
+        "ecsv": lambda: as_ecsv(report, style),
+    }
+    return forms[words["format"]]()
+
+
+def _request(words: dict[str, Any], config: Config, now: int) -> Request:
+    return Request(
         instrument=words["instrument"],
         period=_period(words, config, now),
         now=now,
@@ -105,15 +158,28 @@ def command(**words: Any) -> None:
             ftp_log=words["ftp_log"] or config.logsum.ftp_log,
             ftp_log_zone=_ftp_log_zone(words["ftp_log_zone"] or config.logsum.ftp_log_zone),
         ),
+        by=[words["by"]] if words["by"] else [],
+        names=words["details"] or words["format"] == "json",
     )
-    report = make_report(request, config, problems)
+
+
+def _freshness(words: dict[str, Any], config: Config, now: int) -> int:
+    """Say how old the newest file is, unless that is well and only what is not should be said."""
+    if surplus := [one for one in click.get_current_context().meta["order"] if one not in _OF_FRESHNESS]:
+        raise UsageError(f"--max-age makes no report: leave --{surplus[0].replace('_', '-')} out")
+    fresh, problems = look(find_scope(words["instrument"], words["logs"], config), now, words["max_age"])
     for message in problems.messages():
         complain(PROGRAM, message)
-    sys.stdout.write(render(report, style))
+    if fresh.is_late or words["verbose"] is not False:
+        click.echo(fresh.sentence(words["instrument"], _zone(words) or local_zone()))
+    return ExitStatus.TEMPORARY if fresh.is_late else ExitStatus.DONE
+
+
+def _zone(words: dict[str, Any]) -> tzinfo | None:
+    return None if words["zone"] is None else find_zone(words["zone"])
 
 
 def _period(words: dict[str, Any], config: Config, now: int) -> Period:
-    zone = None if words["zone"] is None else find_zone(words["zone"])
     names = {name: words[name] for name in ("night", "last_night", "month", "since", "until")}
     offsets = {"base": "-B", "clock": "-b", "noon": "-n", "days": "-D", "hours": "-h"}
     clock = {"noon": NOON, "clock": words["clock"], None: None}[_last_of("noon", "clock")]
@@ -124,7 +190,7 @@ def _period(words: dict[str, Any], config: Config, now: int) -> Period:
         offsets=[offset for name, offset in offsets.items() if _last_of(name)],
         **names,
     )
-    return chosen_period(choice, config, zone, local_zone(), now)
+    return chosen_period(choice, config, _zone(words), local_zone(), now)
 
 
 def _ftp_log_zone(text: str | None) -> Any:

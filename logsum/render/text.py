@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from logsum.groups import BY_INSTRUMENT
 from logsum.period import HOUR, clock_of
+from logsum.render.details import details, table
 from logsum.tally import chosen_bounds, in_bins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from logsum.period import Period
+    from logsum.render.style import Style
     from logsum.report import Report
-    from logsum.tally import Performance, Tally
-
-UNITS = {"MB": 10**6, "MiB": 2**20}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
-    """How much is told, in what units, and the upper ends of the bins, None for ones that fit the rates."""
-
-    verbosity: int = 1
-    unit: str = "MB"
-    bounds: Sequence[float] | None = (1.0, 2.0, 4.0, 8.0)
+    from logsum.tally import Performance
 
 
 def render(report: Report, style: Style) -> str:
@@ -35,9 +26,10 @@ def render(report: Report, style: Style) -> str:
     told = {title: one for title, one in report.sections.items() if style.verbosity > 1 or one.files or one.errors}
     if not told:
         return ""
-    return "\n".join(
-        [_heading(report.period), *(part for title in told for part in _section(title, told[title], style))]
-    )
+    parts = [_heading(report.period), *(part for title in told for part in _section(title, report, style))]
+    if style.by == BY_INSTRUMENT:
+        parts.append(table(BY_INSTRUMENT, told.items(), style))
+    return "\n".join(parts)
 
 
 def _heading(period: Period) -> str:
@@ -54,15 +46,21 @@ def _clock(instant: int, period: Period) -> str:
     return clock_of(instant, period.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _section(title: str, tally: Tally, style: Style) -> Iterator[str]:
+def _section(title: str, report: Report, style: Style) -> Iterator[str]:
+    tally = report.sections[title]
     yield f"Instrument: {title:<10} {tally.files:5} files {tally.errors:7} errors\n"
     if style.verbosity and tally.performance.sizes:
         yield _performance(tally.performance, style)
+    if style.details:
+        yield from details(title, report, style)
+    rows = report.tables.get(style.by or "", {}).get(title)
+    if style.by and rows:
+        yield table(style.by, ((row.label, row.tally) for row in rows), style)
 
 
 def _performance(performance: Performance, style: Style) -> str:
     sizes, times = performance.sizes, performance.times
-    rates = performance.rates(UNITS[style.unit])
+    rates = performance.rates(style.unit_bytes)
     return (
         f"FTP performance for {len(sizes)} files:\n"
         f"  Files sizes:  Min = {min(sizes):9} bytes\n"

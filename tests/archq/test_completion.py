@@ -33,7 +33,20 @@ SCRIPTS = Path(sys.executable).parent
 # What only its user knows: there is nothing to suggest.
 FREE = {
     *("1,2,4,8|auto", "1..100", "ACCOUNT", "COMMAND", "DAYS", "DURATION", "GROUP", "HH:MM", "HOURS", "N", "NAME"),
-    *("REASON", "SECONDS", "SHA256:…", "TITLE", "URL", "WHEN", "YYYY-MM-DD", "ZONE", "dir=NAME", "shell", ""),
+    *(
+        "REASON",
+        "SECONDS",
+        "SHA256:…",
+        "TITLE",
+        "URL",
+        "WHEN",
+        "YYYY-MM",
+        "YYYY-MM-DD",
+        "ZONE",
+        "dir=NAME",
+        "shell",
+        "",
+    ),
 }
 REQUESTS = {"REQUEST…", "[REQUEST]…", "REQUEST|QUEUE"}
 
