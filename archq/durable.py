@@ -153,12 +153,24 @@ def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
         os.unlink(temporary)
     try:
         write_new(temporary, content, mode)
-        os.rename(temporary, path)
+        _replace(temporary, path, content)
     except OSError:
         with contextlib.suppress(OSError):  # the first reason is the one to tell
             remove(temporary)
         raise
     sync_directory(os.path.dirname(path) or ".")
+
+
+def _replace(source: str, target: str, content: bytes) -> None:
+    """Rename ``source``, which holds ``content``, over ``target``; an error is believed after a look at both names."""
+    try:
+        os.rename(source, target)
+    except OSError:
+        if _exists(source, None):
+            raise
+        with open(target, "rb") as file:
+            if file.read() != content:
+                raise
 
 
 def make_directory(path: str, mode: int = 0o700) -> None:

@@ -390,6 +390,20 @@ def test_a_rename_whose_reply_was_lost_has_happened(tmp_path: Path, monkeypatch)
     assert (tmp_path / "new").read_bytes() == b"content"
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT])
+def test_a_file_is_written_over_though_the_reply_of_the_rename_was_lost(tmp_path: Path, monkeypatch, number) -> None:
+    real_rename = os.rename
+
+    def losing(source, target) -> None:
+        real_rename(source, target)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "rename", losing)
+    (tmp_path / "state").write_bytes(b"before")
+    durable.write_over(str(tmp_path / "state"), b"after")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"state": b"after"}
+
+
 def test_a_link_whose_reply_was_lost_has_happened(tmp_path: Path, monkeypatch) -> None:
     real_link = os.link
 
