@@ -197,8 +197,8 @@ class Filer:
     def _can_rename_into(self, directory: Parts) -> bool:
         """Try it: even where the devices are the same, a mount point may lie between."""
         probe = f"{self._prefix}probe"
-        os.close(durable.create(probe, directory=self.claim.descriptor))
         try:
+            os.close(durable.create(probe, directory=self.claim.descriptor))
             durable.rename_new(
                 probe,
                 probe,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq import durable
+from archq.errors import ExitStatus
 from tests.servers.debian import fetched
 from tests.servers.process import UnavailableError
 from tests.sweeper.accounts import UPLOADER
@@ -262,3 +263,24 @@ def first_block(path: Path) -> int:
         request = bytearray(struct.pack("=QQLLLL", 0, 1 << 62, 0, 0, 1, 0) + bytes(56))
         fcntl.ioctl(file, 0xC020660B, request)
     return struct.unpack_from("=Q", request, 32 + 8)[0]
+
+
+def test_a_probe_of_which_the_file_server_says_an_error_is_left_nowhere(site: Site, monkeypatch) -> None:
+    real = durable.create
+
+    def failing(name, *mode, **directories) -> int:
+        descriptor = real(name, *mode, **directories)
+        if str(name).endswith("-probe"):
+            os.close(descriptor)
+            raise OSError(errno.EIO, "as NFS says when a file is closed")
+        return descriptor
+
+    site.arrive(b"content")
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "create", failing)
+        told = site.sweep("-i", "minicam")
+    assert (told.status, told.output) == (ExitStatus.INPUT_OUTPUT, "")
+    assert "as NFS says when a file is closed; it stays in" in told.errors
+    assert not list(site.root.rglob("*-probe"))
+    assert site.sweep("-i", "minicam").status == ExitStatus.DONE
+    assert site.archived() == {FILED: b"content"}
