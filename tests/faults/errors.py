@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tests.faults.launch import Ended
     from tests.faults.scenarios import Scenario, Scene, Stage
+    from tests.faults.strace import Call
 
 QUICK = Limits(seconds=75, points=800)
 LONG = Limits(seconds=7200, points=50_000)
@@ -43,24 +44,22 @@ def run(
 
 
 def _points(stage: Stage, scene: Scene) -> Iterator[tuple[Scene, str, int, str]]:
-    for call, number in sorted(_calls_on_files(stage, scene)):
+    for call, number in sorted({(call.name, number) for call, number in calls_on_files(stage, scene)}):
         for error in ERRORS:
             if call not in _NOT_TRIED and not (call in _READING and error in _OF_WRITING):
                 yield scene, call, number, error
 
 
-def _calls_on_files(stage: Stage, scene: Scene) -> set[tuple[str, int]]:
-    """Return the calls, by name and number, of a clean run that are about files of the line, and not pipes, say."""
+def calls_on_files(stage: Stage, scene: Scene) -> Iterator[tuple[Call, int]]:
+    """Yield the calls of a clean run that are about files of the line, and not pipes, say; each with its number."""
     trace = stage.scratch / "trace"
     line = scene.snapshot.restore()
     line.traced(scene.program, scene.words, ["-y", "-e", f"trace={strace.CHANGING},{strace.READING}"], trace)
     seen: Counter[tuple[int, str]] = Counter()
-    found = set()
     for call in strace.calls(trace):
         seen[call.pid, call.name] += 1
         if str(line.home) in call.text or str(line.incoming) in call.text:
-            found.add((call.name, seen[call.pid, call.name]))
-    return found
+            yield call, seen[call.pid, call.name]
 
 
 def _point(
@@ -88,9 +87,7 @@ def _point(
     yield from invariants.always(line)
     if error in TEMPORARY:
         yield from (f"a temporary error holds {request} for good" for request in invariants.held(line))
-    line.run(scene.program, *scene.words)
-    yield from invariants.recover(line)
-    yield from invariants.settled(line)
+    yield from invariants.aftermath(line, scene.program, scene.words)
 
 
 def judged(ended: Ended) -> Iterator[str]:

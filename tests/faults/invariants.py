@@ -6,9 +6,12 @@ import os
 import stat
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from archq.config import Config
+from archq.durable import CUT
+from archq.errors import MalformedError
 from archq.spool import BUILDING, CANCELLED, QUEUED, STATES, Spool
 from archq.spool.fsck import check_spool
 from archq.spool.housekeeping import keep_house
@@ -16,7 +19,7 @@ from archq.transferlog import CONFLICT, FILED, FINAL, parse_outcome
 from tests.faults.line import MTIME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from archq.transferlog import Outcome
@@ -42,8 +45,16 @@ def settled(line: Line) -> Iterator[str]:
     """Yield what is wrong after recovery: everything owed is filed once, told once, and nothing lies about."""
     yield from always(line)
     yield from _spool_is_sound(line)
+    yield from _log_is_readable(line)
     yield from _log_tells_all_once(line)
     yield from _nothing_lies_about(line)
+
+
+def aftermath(line: Line, program: str, words: Sequence[str]) -> Iterator[str]:
+    """Say the command again, as whoever got no answer does, and recover; yield what is wrong in that or after it."""
+    line.run(program, *words)
+    yield from recover(line)
+    yield from settled(line)
 
 
 def recover(line: Line) -> Iterator[str]:
@@ -140,9 +151,27 @@ def _strangers(line: Line) -> Iterator[str]:
 
 
 def outcomes(line: Line) -> list[Outcome]:
+    """Return what readers of the transfer log read: not what a dead writer, or a dead disk, has cut."""
+    found = []
+    for text in _log_lines(line):
+        with suppress(MalformedError):
+            found.append(parse_outcome(text))
+    return found
+
+
+def _log_lines(line: Line) -> list[bytes]:
     logs = line.home / "archive" / LOGS
     paths = [path for path in sorted(logs.glob("*")) if not path.name.startswith(".")]
-    return [parse_outcome(text) for path in paths for text in path.read_bytes().splitlines(keepends=True) if text]
+    return [text for path in paths for text in path.read_bytes().splitlines(keepends=True)]
+
+
+def _log_is_readable(line: Line) -> Iterator[str]:
+    for text in _log_lines(line):
+        if text.endswith(b"\n") and not text.endswith(CUT):
+            try:
+                parse_outcome(text)
+            except MalformedError as error:
+                yield f"transfer log: {error}"
 
 
 def _log_tells_all_once(line: Line) -> Iterator[str]:

@@ -24,21 +24,20 @@ def run(
 ) -> Tally:
     tally = Tally("kill at every call", limits)
     scenes = [stage.scene(scenario) for scenario in chosen]
-    points = [(scene, call, number) for scene in scenes for call, number in _points(stage, scene, tally)]
-    for scene, call, number in tally.sampled(points):
-        tally.blame(f"{scene.name}, killed at {call} {number}", _point(stage, scene, (call, number), tally, meddle))
+    points = [(scene, point) for scene in scenes for point in _points(stage, scene, tally)]
+    for scene, point in tally.sampled(points):
+        where = f"{scene.name}, killed at {point[0]} {point[1]}"
+        tally.blame(where, _point(stage, scene, point, tally, meddle))
     return tally
 
 
-def _points(stage: Stage, scene: Scene, tally: Tally) -> Iterator[tuple[str, int]]:
-    """Yield each call of a clean run, by name and number."""
+def _points(stage: Stage, scene: Scene, tally: Tally) -> list[tuple[str, int]]:
+    """Return each call of a clean run, by name and number."""
     trace = stage.scratch / "trace"
     line = scene.snapshot.restore()
     ended = line.traced(scene.program, scene.words, ["-e", f"trace={strace.CHANGING}"], trace)
     tally.blame(f"{scene.name}, undisturbed", [] if ended.status in {0, 3} else [ended.errors or str(ended.status)])
-    for call, count in strace.counts(trace).items():
-        for number in range(1, count + 1):
-            yield call, number
+    return strace.points(trace)
 
 
 def _point(
@@ -47,12 +46,8 @@ def _point(
     line = scene.snapshot.restore()
     if meddle:
         line = line.meddled(meddle)
-    call, number = point
-    inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]
     trace = stage.scratch / "trace"
-    line.traced(scene.program, scene.words, inject, trace)
+    line.traced(scene.program, scene.words, strace.killing(*point), trace)
     tally.injected += "killed by SIGKILL" in trace.read_text(errors="replace")
     yield from invariants.always(line)
-    line.run(scene.program, *scene.words)  # whoever has got no answer says it again
-    yield from invariants.recover(line)
-    yield from invariants.settled(line)
+    yield from invariants.aftermath(line, scene.program, scene.words)

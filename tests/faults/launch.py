@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ from tests.tools import tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 COMMANDS = {"archq": archq.cli.cli, "sweeper": sweeper.cli.command}
 MOST_SECONDS = 40.0
@@ -162,9 +163,10 @@ def run(
     environment: Mapping[str, str],
     *,
     meddle: Callable[[], object] = lambda: None,
+    tracing: Callable[[int], AbstractContextManager[object]] = nullcontext,
 ) -> Ended:
-    """Run a program to its end."""
-    with started(program, words, environment, meddle=meddle) as it:
+    """Run a program to its end; ``tracing`` is given its process id, and holds what watches it."""
+    with started(program, words, environment, meddle=meddle) as it, tracing(it.pid):
         it.go()
         return it.ended()
 
@@ -179,9 +181,7 @@ def traced(
     meddle: Callable[[], object] = lambda: None,
 ) -> Ended:
     """Run a program, and whatever it forks, under ``strace`` with these options; ``trace`` gets what it prints."""
-    with started(program, words, environment, meddle=meddle) as it, _tracing(it.pid, strace, trace):
-        it.go()
-        return it.ended()
+    return run(program, words, environment, meddle=meddle, tracing=lambda pid: _tracing(pid, strace, trace))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tests.faults import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tests.faults.launch import Ended
     from tests.places import Place
@@ -122,6 +123,12 @@ class Line:
         ended = launch.traced(program, words, self.environment, strace, trace, meddle=self.meddle)
         return self.noted(words, ended)
 
+    def watched(
+        self, program: str, words: tuple[str, ...], tracing: Callable[[int], AbstractContextManager[object]]
+    ) -> Ended:
+        ended = launch.run(program, words, self.environment, meddle=self.meddle, tracing=tracing)
+        return self.noted(words, ended)
+
     def noted(self, words: tuple[str, ...], ended: Ended) -> Ended:
         """Take note of a promise: once a request's id is printed its files are owed."""
         if _REQUEST.search(ended.output):
@@ -152,10 +159,17 @@ class Snapshot:
     owed: set[str]
 
     def restore(self) -> Line:
+        self.line.clear()
+        copy(self.place / "home", self.line.home)
+        return self.restore_around()
+
+    def restore_around(self) -> Line:
+        """Bring back all but the line's home."""
         line = self.line
-        line.clear()
-        copy(self.place / "home", line.home)
+        line.contents.clear()
+        line.owed.clear()
         if (self.place / "incoming").is_dir():
+            empty(line.incoming)
             for entry in (self.place / "incoming").iterdir():
                 copy(entry, line.incoming / entry.name)
         line.contents.update(self.contents)

@@ -39,12 +39,13 @@ class Tally:
     _begun: float = field(default_factory=time.monotonic)
     took: float = 0.0  # seconds
 
-    def sampled(self, points: Iterable[Point]) -> Iterator[Point]:
-        """Yield points in the order of the seed for as long as there is time; each is counted."""
-        ordered = list(points)
-        self.of = len(ordered)
-        random.Random(self.limits.seed).shuffle(ordered)
-        for point in ordered:
+    def sampled(self, points: Iterable[Point], *, first: Iterable[Point] = ()) -> Iterator[Point]:
+        """Yield points in the order of the seed for as long as there is time, after the ``first``; each is counted."""
+        ordered, early = list(points), list(first)
+        self.of = len(ordered) + len(early)
+        for some in (ordered, early):
+            random.Random(self.limits.seed).shuffle(some)
+        for point in early + ordered:
             if self.is_over:
                 return
             self.points += 1
@@ -64,11 +65,12 @@ class Tally:
         self.violations += [f"{where}: {problem}" for problem in problems]
 
     def __str__(self) -> str:
-        if self.left_out:
+        if self.left_out and not self.points:
             return f"{self.technique:<28} left out: {self.left_out}"
         of = f" of {self.of} (seed {self.limits.seed})" if self.of and self.of > self.points else ""
         facts = "".join(f", {value} {key}" for key, value in self.facts.items())
+        left_out = f"; left out: {self.left_out}" if self.left_out else ""
         return (
             f"{self.technique:<28} {self.points} points{of}, {self.injected} faults injected, "
-            f"{len(self.violations)} violations{facts}, {self.took:.0f} s"
+            f"{len(self.violations)} violations{facts}, {self.took:.0f} s{left_out}"
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archq.names import new_id
 from tests.conftest import Fleet
+from tests.faults import strace
 from tests.faults.line import Line, Snapshot
 from tests.places import Harbour
 
@@ -100,9 +101,7 @@ def ship(line: Line) -> tuple[str, ...]:
 def ship_interrupted(line: Line) -> tuple[str, ...]:
     """Another shipper was killed when half of a file was there."""
     words = ship(line)
-    line.traced(
-        "archq", words, ["-e", "trace=rename,renameat2", "-e", "inject=renameat2:signal=SIGKILL:when=2"], null()
-    )
+    line.traced("archq", words, strace.killing("renameat2", 2), null())
     return words
 
 
@@ -197,8 +196,7 @@ def recovery(call: str, number: int) -> Prepare:
 
     def prepare(line: Line) -> tuple[str, ...]:
         words = sweep(line)
-        inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]
-        killed = line.traced("sweeper", words, inject, null())
+        killed = line.traced("sweeper", words, strace.killing(call, number), null())
         assert killed.is_killed, f"the sweeper makes no {number} calls of {call}"
         return words
 

@@ -71,3 +71,13 @@ def counts(trace: Path) -> Counter[str]:
     for (_pid, name), count in by_process.items():
         most[name] = max(most[name], count)
     return most
+
+
+def points(trace: Path) -> list[tuple[str, int]]:
+    """Return each call, by its name and the number of its kind that it is."""
+    return [(call, number) for call, count in counts(trace).items() for number in range(1, count + 1)]
+
+
+def killing(call: str, number: int) -> list[str]:
+    """Return the options with which a program is killed instead of making its ``number``-th ``call``."""
+    return ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import errors, kills, lint, load, randomkills
+from tests.faults import blocklog, errors, kills, lint, load, lostreplies, powercut, randomkills
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -19,6 +19,9 @@ ALL: dict[str, ModuleType] = {
     "lint": lint,
     "kills": kills,
     "errors": errors,
+    "powercut": powercut,
+    "blocklog": blocklog,
+    "lostreplies": lostreplies,
     "randomkills": randomkills,
     "load": load,
 }

@@ -1,0 +1,68 @@
+"""Stop a command before each call that changes something, cut the power, mount again, and look what is left.
+
+What was only in memory is lost then, names as well as bytes, for the journal is not written out either.  A cut after
+the command's end, when everything was promised, is tried, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.faults import invariants, scenarios, strace
+from tests.faults.disk import KINDS, Laid, lacking, private_mounts
+from tests.faults.programme import Limits, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.faults.scenarios import Scenario, Stage
+
+QUICK = Limits(seconds=100, points=400)
+LONG = Limits(seconds=3600, points=20_000)
+
+_AT_ITS_END = ("exit_group", 0)
+
+
+def run(
+    stage: Stage,
+    limits: Limits = QUICK,
+    chosen: Sequence[Scenario] = scenarios.ALL,
+    meddle: Callable[[], object] | None = None,
+) -> Tally:
+    tally = Tally("power cut", limits)
+    scenes = [stage.scene(scenario) for scenario in chosen]
+    missing = {kind: lacking(kind) for kind in KINDS}
+    tally.left_out = "; ".join(filter(None, missing.values()))
+    with private_mounts():
+        laid = [Laid.on(kind, scene, stage.scratch) for kind in KINDS if not missing[kind] for scene in scenes]
+        points = [(one, point) for one in laid for point in _points(stage, one)]
+        for one, point in tally.sampled(points, first=[(one, _AT_ITS_END) for one in laid]):
+            where = f"{one.scene.name} on {one.disk.kind.name}, cut at {point[0]} {point[1]}"
+            tally.blame(where, _point(stage, one, point, tally, meddle))
+    return tally
+
+
+def _points(stage: Stage, one: Laid) -> list[tuple[str, int]]:
+    """Return each call of a clean run, by name and number."""
+    trace = stage.scratch / "trace"
+    with one.restored() as line:
+        line.traced(one.scene.program, one.scene.words, ["-e", f"trace={strace.CHANGING}"], trace)
+    return strace.points(trace)
+
+
+def _point(
+    stage: Stage, one: Laid, point: tuple[str, int], tally: Tally, meddle: Callable[[], object] | None
+) -> Iterator[str]:
+    program, words = one.scene.program, one.scene.words
+    with one.restored() as line:
+        if meddle:
+            line = line.meddled(meddle)
+        if point == _AT_ITS_END:
+            line.run(program, *words)
+        else:
+            line.traced(program, words, strace.killing(*point), stage.scratch / "trace")
+        one.disk.cut()
+        tally.injected += 1
+    with one.disk.mounted():
+        yield from invariants.always(line)
+        yield from invariants.aftermath(line, program, words)
