@@ -36,10 +36,13 @@ class Upload:
     """One transfer to a server, from its log.  ``ended`` is in nanoseconds since 1970, ``size`` in bytes.
 
     ``complete`` is the server's word, which proves nothing: a sender killed in mid-upload leaves "complete" ones.
+    ``seconds`` is None where the log does not tell how long it took.
     """
 
     wire: WireName
     ended: int
-    seconds: float
+    seconds: float | None
     size: int
     complete: bool
+    user: str = ""
+    client: str = ""  # its address

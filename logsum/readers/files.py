@@ -1,14 +1,77 @@
-"""Log files as streams of lines, plain or gzipped."""
+"""Log files as blocks of whole lines, plain or gzipped; damage is told, and what stands around it is used."""
 
 from __future__ import annotations
 
 import gzip
+import re
+import zlib
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from io import BufferedIOBase
+
+    from logsum.problems import Problems
+
+BLOCK = 1 << 20  # bytes
+LONGEST = 1 << 20  # bytes: what goes on for longer without a newline is no line of any log
+
+_GZIP = b"\x1f\x8b"
+_LEADING_NULS = re.compile(rb"^\0+", re.MULTILINE)
 
 
 def opened(path: str) -> BufferedIOBase:
-    """Open a log to read its lines as bytes, each ending in a newline; raise OSError if it cannot be."""
-    return gzip.open(path) if path.endswith(".gz") else open(path, "rb")
+    """Open a log, which is gzipped if it begins as such files do; raise OSError if it cannot be."""
+    with open(path, "rb") as file:
+        is_packed = file.read(len(_GZIP)) == _GZIP
+    return gzip.open(path) if is_packed else open(path, "rb")
+
+
+def blocks(path: str, problems: Problems) -> Iterator[bytes]:
+    """Yield the lines of a log, many at a time; only the last one may lack its newline.  Raise OSError as `opened`."""
+    rest = b""
+    for piece in _pieces(path, problems):
+        head, newline, tail = (rest + piece).rpartition(b"\n")
+        if newline:
+            yield _cleaned(head + newline, path, problems)
+        rest = _shortened(tail, path, problems)
+    if rest := _cleaned(rest, path, problems):
+        yield rest
+
+
+def lines(path: str, problems: Problems) -> Iterator[bytes]:
+    """Yield the lines of a log, each with its newline."""
+    return lines_of(blocks(path, problems))
+
+
+def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of ``blocks``, each with its newline: nothing else divides them."""
+    for block in blocks:
+        yield from BytesIO(block)
+
+
+def _pieces(path: str, problems: Problems) -> Iterator[bytes]:
+    with opened(path) as file:
+        try:
+            # read() would throw away what came before the damage.
+            while piece := file.read1(BLOCK):
+                yield piece
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            problems.warn(f"{path}: damaged: {error}; what stands before was read")
+
+
+def _cleaned(block: bytes, path: str, problems: Problems) -> bytes:
+    if b"\0" not in block:
+        return block
+    problems.warn(f"{path}: NUL bytes where lines should be, as a power cut leaves them; lines may be lost")
+    return _LEADING_NULS.sub(b"", block)
+
+
+def _shortened(tail: bytes, path: str, problems: Problems) -> bytes:
+    """Return the beginning of a line, but nothing of one that does not end."""
+    if len(tail) <= LONGEST:
+        return tail
+    if tail.strip(b"\0"):
+        problems.unreadable(path, tail, "longer than a line can be")
+    return b""

@@ -1,31 +1,71 @@
-"""An FTP server's log, whichever server wrote it: told apart by content, with its rotated and gzipped elders."""
+"""A server's log, whichever server wrote it: told apart by content, with its rotated and gzipped elders."""
 
 from __future__ import annotations
 
 import glob
+import os
 import re
+from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from logsum.readers import xferlog
-from logsum.readers.files import opened
-from logsum.readers.stamps import ServerClock
+from logsum.readers import commonlog, openssh, sftpgo, vsftpd, xferlog
+from logsum.readers.files import lines, opened
+from logsum.readers.source import Source
+from logsum.readers.stamps import Calendar, ServerClock, first_year
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import tzinfo
 
     from logsum.events import Upload
     from logsum.problems import Problems
+    from logsum.readers.source import Reader
 
-_ROTATED = re.compile(r"(?:\.(?P<number>\d{1,4})|-(?P<date>\d{8}))?(?:\.gz)?", re.ASCII)
+FORMATS: Sequence[type[Reader]] = (
+    xferlog.Reader,
+    vsftpd.Reader,
+    commonlog.Reader,
+    sftpgo.Reader,
+    openssh.Reader,
+)
+_SNIFFED = 20  # lines: damaged ones at the beginning do not hide a log
+
+_ROTATED = re.compile(r"(?:\.(?P<number>\d{1,4})|-(?P<date>\d{8}(?:-?\d{2,10})?))?(?:\.gz)?", re.ASCII)
+# sftpgo rotates by itself: sftpgo-2026-11-20T03-14-15.123.log beside sftpgo.log.
+_LUMBERJACK = re.compile(r"-(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})", re.ASCII)
 
 
 def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
     """Yield the uploads in the log ``path`` and its rotated elders, oldest file first; raise OSError if it cannot."""
+    with opened(path):
+        pass  # that it can be read is known before anything is told of its elders
     clock = ServerClock(zone)
-    for part in rotated(path):
-        with opened(part) as lines:
-            yield from xferlog.read_lines(lines, clock, part, problems)
+    readers = [kind() for kind in FORMATS]
+    parts = _readable(rotated(path), problems)
+    years = _years(parts, zone)
+    for part in parts:
+        source = Source(path=part, problems=problems, clock=clock, calendar=Calendar(years.get(part, 0)))
+        yield from _read_part(source, readers)
+
+
+def _read_part(source: Source, readers: Sequence[Reader]) -> Iterator[Upload]:
+    rest = lines(source.path, source.problems)
+    head = list(islice(rest, _SNIFFED))
+    reader = _reader_of(head, readers)
+    if reader:
+        yield from reader.read(chain(head, rest), source)
+    elif head:
+        source.problems.warn(f"{source.path}: not a log of any known server, left out; it begins with {_shown(head)}")
+
+
+def _reader_of(head: Sequence[bytes], readers: Sequence[Reader]) -> Reader | None:
+    known = [sum(map(reader.recognizes, head)) for reader in readers]
+    return readers[known.index(max(known))] if any(known) else None
+
+
+def _shown(head: Sequence[bytes]) -> str:
+    return repr(head[0][:40].decode("utf-8", "backslashreplace").rstrip("\n"))
 
 
 def rotated(path: str) -> list[str]:
@@ -34,4 +74,43 @@ def rotated(path: str) -> list[str]:
     for name in glob.glob(glob.escape(path) + "[.-]*"):
         if match := _ROTATED.fullmatch(name[len(path) :]):
             elders.append((match["date"] or "", -int(match["number"] or 0), name))
+    stem, ending = os.path.splitext(path)
+    for name in glob.glob(f"{glob.escape(stem)}-*{glob.escape(ending)}*") if ending else ():
+        if match := _LUMBERJACK.fullmatch(name.removesuffix(".gz").removesuffix(ending)[len(stem) :]):
+            elders.append((match["date"], 0, name))
     return [name for _date, _number, name in sorted(elders)] + [path]
+
+
+def _readable(parts: Sequence[str], problems: Problems) -> list[str]:
+    """Return the files that can be read; of the others it is told."""
+    readable = []
+    for part in parts:
+        try:
+            with opened(part):
+                readable.append(part)
+        except OSError as error:
+            problems.warn(f"cannot read {part}: {error.strerror}; what it tells is left out")
+    return readable
+
+
+def _years(parts: Sequence[str], zone: tzinfo) -> dict[str, int]:
+    """Return the year in which each file begins whose stamps do not tell it.
+
+    No line is younger than the file it stands in (which a copy may be by far), nor than the first one of the next file.
+    """
+    years = {}
+    bound = datetime.max
+    for part in reversed(parts):
+        first = next(openssh.dates(islice(_quietly(part), _SNIFFED)), None)
+        if first:
+            written = datetime.fromtimestamp(os.stat(part).st_mtime, zone).replace(tzinfo=None)
+            years[part] = first_year(openssh.dates(_quietly(part)), min(bound, written))
+            bound = datetime(years[part], first[0], 1) + timedelta(days=first[1])
+    return years
+
+
+def _quietly(path: str) -> Iterator[bytes]:
+    """Yield the lines of a file that is read for a first time, and for what it tells of its trouble a second time."""
+    from logsum.problems import Problems
+
+    return lines(path, Problems())

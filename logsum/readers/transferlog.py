@@ -14,7 +14,7 @@ from archq.names import parse_wire_name
 from archq.transferlog import FINAL, PASSING, Outcome, parse_outcome
 from logsum.events import Verdict
 from logsum.period import clock_of
-from logsum.readers.files import opened
+from logsum.readers.files import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,13 +39,13 @@ def read_directory(directory: str, since: int, problems: Problems) -> Iterator[V
 
 def read_file(path: str, problems: Problems) -> Iterator[Verdict]:
     """Yield the verdicts in one transfer log, plain or gzipped; what cannot be used is counted."""
-    with opened(path) as lines:
-        head = list(islice(lines, _SNIFFED))
-        if head and not any(map(_STAMP.match, head)):
-            problems.warn(f"{path}: not a transfer log, left out")
-            return
-        for line in chain(head, lines):
-            yield from _parsed(line, path, problems)
+    rest = lines(path, problems)
+    head = list(islice(rest, _SNIFFED))
+    if head and not any(map(_STAMP.match, head)):
+        problems.warn(f"{path}: not a transfer log, left out")
+        return
+    for line in chain(head, rest):
+        yield from _parsed(line, path, problems)
 
 
 def _parsed(line: bytes, path: str, problems: Problems) -> Iterator[Verdict]:

@@ -11,46 +11,46 @@ from typing import TYPE_CHECKING
 from archq.instants import SECOND
 from archq.names import DATA, parse_logged_name
 from logsum.events import Upload
+from logsum.readers.stamps import MONTHS
+from logsum.readers.text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from logsum.problems import Problems
-    from logsum.readers.stamps import ServerClock
+    from logsum.readers.source import Source
 
-# The name may hold blanks, so what stands before it is counted from the left and what stands after it from the right.
-_LINE = re.compile(
-    rb"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2})  ?(?P<day>\d{1,2}) (?P<time>\d\d:\d\d:\d\d) (?P<year>\d{4})"
-    rb" (?P<seconds>\d+) (?P<client>\S+) (?P<size>\d+) (?P<name>.*) [ab] \S+ (?P<direction>[a-z]) [a-z]"
-    rb" .*? \S+ [01] \S+(?: (?P<status>[ci]))?\r?\n?",
+# The name may hold blanks, and so may the user (an anonymous one's password): what stands before the name is counted
+# from the left, what stands after the user from the right.
+LINE = re.compile(
+    rb"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2})  ?(?P<day>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    rb" (?P<year>[0-9]{4}) (?P<seconds>[0-9]{1,18}) (?P<client>[^ ]+) (?P<size>[0-9]{1,18}) (?P<name>.*)"
+    rb" [ab] [CUT_]+ (?P<direction>[iod]) [agr] (?P<user>.*?) [^ ]+ [01] [^ ]+?(?: (?P<status>[ci]))?\r?(?P<end>\n?)",
     re.DOTALL,
 )
 _INCOMING = b"i"
 _INCOMPLETE = b"i"
 
 
-def matches(line: bytes) -> bool:
-    """Tell whether ``line`` is of this form."""
-    return bool(_LINE.fullmatch(line))
+class Reader:
+    """Reads one line after the other."""
+
+    def recognizes(self, line: bytes) -> bool:
+        """Tell whether ``line`` is of this form."""
+        return bool(LINE.fullmatch(line))
+
+    def read(self, lines: Iterable[bytes], source: Source) -> Iterator[Upload]:
+        """Yield the uploads of data files."""
+        return source.uploads(lines, _upload)
 
 
-def read_lines(lines: Iterable[bytes], clock: ServerClock, path: str, problems: Problems) -> Iterator[Upload]:
-    """Yield the uploads of data files; other servers' users, downloads and deletions are none of ours."""
-    for line in lines:
-        match = _LINE.fullmatch(line)
-        try:
-            upload = match and _upload(match, clock)
-        except ValueError:
-            match = None
-        if not match:
-            problems.unreadable(path, line)
-        elif upload:
-            yield upload
-
-
-def _upload(match: re.Match[bytes], clock: ServerClock) -> Upload | None:
-    ended = clock.instant(match["year"], match["month"], match["day"], match["time"])
-    wire = parse_logged_name(match["name"].decode("utf-8", "surrogateescape"))
+def _upload(line: bytes, source: Source) -> Upload | None:
+    match = LINE.fullmatch(line)
+    if not match:
+        raise ValueError("not a line of an xferlog")
+    if not match["end"] and not match["status"]:  # only old servers leave the status out, and none the newline
+        raise ValueError("a line that was cut short")
+    ended = source.clock.instant(int(match["year"]), MONTHS.get(match["month"], 0), int(match["day"]), match["time"])
+    wire = parse_logged_name(text_of(match["name"]))
     if match["direction"] != _INCOMING or not wire or wire.kind != DATA:
         return None
     return Upload(
@@ -59,4 +59,6 @@ def _upload(match: re.Match[bytes], clock: ServerClock) -> Upload | None:
         seconds=max(float(match["seconds"]), 1.0),  # 0 means less than one
         size=int(match["size"]),
         complete=match["status"] != _INCOMPLETE,
+        user=text_of(match["user"]),
+        client=text_of(match["client"]),
     )

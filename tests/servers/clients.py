@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import ftplib
+import io
+import socket
 import ssl
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import paramiko
 
-from tests.servers.process import HOST, PATIENCE
+from tests.servers.process import PATIENCE, wait_until
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.servers.process import RunningServer
 
@@ -35,7 +38,7 @@ def connected(server: RunningServer, client: ftplib.FTP | None = None) -> ftplib
     """Connect to an FTP server without logging in."""
     if client is None:
         client = ReusingTLS(context=trusting(server)) if server.certificate else ftplib.FTP()
-    client.connect(HOST, urlsplit(server.url).port or 0, PATIENCE)
+    client.connect(urlsplit(server.url).hostname or "", urlsplit(server.url).port or 0, PATIENCE)
     return client
 
 
@@ -45,7 +48,7 @@ def sftp(server: RunningServer) -> Iterator[paramiko.SFTPClient]:
     with paramiko.SSHClient() as client:
         client.load_host_keys(str(server.known_hosts))
         client.connect(
-            HOST,
+            urlsplit(server.url).hostname or "",
             urlsplit(server.url).port or 0,
             urlsplit(server.url).username,
             key_filename=str(server.key),
@@ -60,6 +63,27 @@ def sftp(server: RunningServer) -> Iterator[paramiko.SFTPClient]:
 
 def trusting(server: RunningServer) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(server.certificate))
+
+
+def store(client: ftplib.FTP, name: str, data: bytes, *, verb: str = "STOR", offset: int | None = None) -> str:
+    return client.storbinary(f"{verb} {name}", io.BytesIO(data), rest=offset)
+
+
+def contents(incoming: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in incoming.iterdir()}
+
+
+def cut_upload(server: RunningServer, name: str, data: bytes, *, reset: bool = False) -> None:
+    """Begin an upload and vanish: all connections close at once, as the kernel does for a killed client."""
+    with ftp(server) as client:
+        connection = client.transfercmd(f"STOR {name}")
+        connection.sendall(data)
+        # Under whatever name: Pure-FTPd gives a file its own name at the end where it keeps every upload.
+        wait_until(lambda: data in contents(server.incoming).values(), f"{name} has arrived so far")
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        client.close()
 
 
 class ReusingTLS(ftplib.FTP_TLS):

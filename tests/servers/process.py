@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HOST = "127.0.0.1"
+HOST_V6 = "::1"
 UPLOADER = "archqtest"
 PASSWORD = "only-for-tests"
 PASSWORD_HASH = (
@@ -45,8 +46,11 @@ WITH_US = ("setpriv", "--pdeathsig", "KILL")
 class Daemon:
     """A program that listens on a port of loopback and can be stopped and started again."""
 
-    def __init__(self, command: Sequence[str], *, port: int, output: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], *, port: int, output: Path, environment: Mapping[str, str], host: str = HOST
+    ) -> None:
         self.command = command
+        self.host = host
         self.port = port
         self.output = output
         self.environment = environment
@@ -77,13 +81,14 @@ class Daemon:
         assert self.process is not None
         if self.process.poll() is not None:
             raise RuntimeError(f"ended with status {self.process.returncode} instead of listening")
-        return listens(self.port)
+        return listens(self.port, self.host)
 
     def stop(self) -> None:
         """End the server and its sessions as a power cut would; once stopped, nothing happens."""
         if self.process:
             self._kill()
-            wait_until(lambda: not listens(self.port), "its port is closed")  # a dying session may still hold it
+            # A dying session may still hold it.
+            wait_until(lambda: not listens(self.port, self.host), "its port is closed")
 
     def _kill(self) -> None:
         assert self.process is not None
@@ -96,10 +101,15 @@ class Daemon:
         self.process = None
 
 
-def listens(port: int) -> bool:
-    with socket.socket() as client:
+def listens(port: int, host: str = HOST) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as client:
         client.settimeout(PATIENCE)
-        return client.connect_ex((HOST, port)) == 0
+        return client.connect_ex((host, port)) == 0
+
+
+def in_url(host: str) -> str:
+    """Write an address as URLs have it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def family(pid: int) -> Iterator[int]:

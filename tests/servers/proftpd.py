@@ -15,6 +15,7 @@ from tests.servers.process import (
     Kind,
     RunningServer,
     free_port,
+    in_url,
     require_root,
     served_directory,
     uploader,
@@ -27,10 +28,10 @@ SETTINGS = f"""\
 ModulePath {{modules}}
 ServerType standalone
 ServerName "archq test"
-DefaultAddress {HOST}
+DefaultAddress {{host}}
 Port {{port}}
 PassivePorts {PASSIVE_PORTS[0]} {PASSIVE_PORTS[1]}
-UseIPv6 off
+UseIPv6 {{ipv6}}
 UseReverseDNS off
 User {{user}}
 Group {{group}}
@@ -75,7 +76,7 @@ AllowRetrieveRestart on
 
 
 @contextmanager
-def running(kind: Kind) -> Iterator[RunningServer]:
+def running(kind: Kind, *, host: str = HOST) -> Iterator[RunningServer]:
     """Serve an account of ``kind`` by ProFTPD; the drop box takes any password."""
     require_root("ProFTPD")
     user = uploader()
@@ -90,13 +91,19 @@ def running(kind: Kind) -> Iterator[RunningServer]:
         configuration = home / "proftpd.conf"
         configuration.write_text(
             (SETTINGS + ACCOUNTS[kind]).format(
-                modules=package.root / "usr/lib/proftpd", port=port, home=home, user=user.pw_name, group=user.pw_name
+                modules=package.root / "usr/lib/proftpd",
+                host=host,
+                ipv6="off" if host == HOST else "on",
+                port=port,
+                home=home,
+                user=user.pw_name,
+                group=user.pw_name,
             )
         )
         command = (package.program("usr/sbin/proftpd"), "-n", "-c", str(configuration))
-        with Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon:
+        with Daemon(command, port=port, output=home / "output", environment=package.environment, host=host) as daemon:
             yield RunningServer(
-                url=f"ftp://{user.pw_name}@{HOST}:{port}/incoming",
+                url=f"ftp://{user.pw_name}@{in_url(host)}:{port}/incoming",
                 kind=kind,
                 incoming=home / "root" / "incoming",
                 uid=user.pw_uid,

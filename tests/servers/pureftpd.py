@@ -19,6 +19,7 @@ from tests.servers.process import (
     RunningServer,
     UnavailableError,
     free_port,
+    in_url,
     require_root,
     served_directory,
     uploader,
@@ -55,7 +56,7 @@ def require_own_files() -> None:
 
 
 @contextmanager
-def running(kind: Kind) -> Iterator[RunningServer]:
+def running(kind: Kind, *, host: str = HOST) -> Iterator[RunningServer]:
     """Serve an account of ``kind`` by Pure-FTPd; the drop box takes any password."""
     require_root("Pure-FTPd")
     user = uploader()
@@ -67,12 +68,12 @@ def running(kind: Kind) -> Iterator[RunningServer]:
         etc = home / "etc"
         etc.mkdir()
         (etc / "passwd").write_text(f"{name}:{PASSWORD_HASH}:{user.pw_uid}:{user.pw_gid}::{home}/root:/bin/sh\n")
-        listening = ("-S", f"{HOST},{port}", "-g", f"{home}/pid", "-O", f"{LOG_FORMATS[kind]}:{log}")
+        listening = ("-S", f"{host},{port}", "-g", f"{home}/pid", "-O", f"{LOG_FORMATS[kind]}:{log}")
         program = (package.program("usr/sbin/pure-ftpd"), *listening, *SETTINGS, *ACCOUNTS[kind])
         command = (*OWN_FILES, MOUNT_AND_RUN, str(etc), *program)
-        with Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon:
+        with Daemon(command, port=port, output=home / "output", environment=package.environment, host=host) as daemon:
             yield RunningServer(
-                url=f"ftp://{name}@{HOST}:{port}/incoming",
+                url=f"ftp://{name}@{in_url(host)}:{port}/incoming",
                 kind=kind,
                 incoming=home / "root" / "incoming",
                 uid=user.pw_uid,

@@ -15,6 +15,7 @@ from tests.servers.process import (
     Kind,
     RunningServer,
     free_port,
+    in_url,
     path_for_clients,
     served_directory,
     system_user,
@@ -27,27 +28,27 @@ if TYPE_CHECKING:
 # The fixed place in which Debian's sshd locks its unprivileged half up.
 EMPTY_DIRECTORY = Path("/run/sshd")
 
-SETTINGS = f"""\
-Port {{port}}
-ListenAddress {HOST}
-HostKey {{home}}/host_key
+SETTINGS = """\
+Port {port}
+ListenAddress {host}
+HostKey {home}/host_key
 PidFile none
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-AuthorizedKeysFile {{home}}/authorized_keys
+AuthorizedKeysFile {home}/authorized_keys
 StrictModes no
-AllowUsers {{user}}
+AllowUsers {user}
 DisableForwarding yes
-ChrootDirectory {{chroot}}
+ChrootDirectory {chroot}
 Subsystem sftp internal-sftp
-ForceCommand internal-sftp -l INFO -u 0077 {{permitted}}
+ForceCommand internal-sftp -l INFO -u 0077 {permitted}
 """
 PERMITTED = {"full": "", "upload-only": "-p open,close,write,realpath,stat,lstat,fstat,fsync,limits"}
 
 
 @contextmanager
-def running(kind: Kind) -> Iterator[RunningServer]:
+def running(kind: Kind, *, host: str = HOST) -> Iterator[RunningServer]:
     """Serve an account of ``kind`` by OpenSSH.
 
     Without root it works too, but shows clients the paths of this machine and has no log: that is the system's.
@@ -60,10 +61,11 @@ def running(kind: Kind) -> Iterator[RunningServer]:
     with served_directory(user) as home:
         port = free_port()
         (home / "authorized_keys").write_text(make_ssh_key(home / "client_key") + "\n")
-        (home / "known_hosts").write_text(f"[{HOST}]:{port} {make_ssh_key(home / 'host_key')}\n")
+        (home / "known_hosts").write_text(f"[{host}]:{port} {make_ssh_key(home / 'host_key')}\n")
         configuration = home / "sshd_config"
         configuration.write_text(
             SETTINGS.format(
+                host=host,
                 port=port,
                 home=home,
                 user=user.pw_name,
@@ -74,10 +76,10 @@ def running(kind: Kind) -> Iterator[RunningServer]:
         command = (package.program("usr/sbin/sshd"), "-D", "-e", "-f", str(configuration))
         with (
             syslog.collected(home / "root", home / "auth.log"),
-            Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon,
+            Daemon(command, port=port, output=home / "output", environment=package.environment, host=host) as daemon,
         ):
             yield RunningServer(
-                url=f"sftp://{user.pw_name}@{HOST}:{port}{path_for_clients(home)}",
+                url=f"sftp://{user.pw_name}@{in_url(host)}:{port}{path_for_clients(home)}",
                 kind=kind,
                 incoming=home / "root" / "incoming",
                 uid=user.pw_uid,

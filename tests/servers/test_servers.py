@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ftplib
-import io
 import os
 import pwd
 import re
-import socket
 import stat
-import struct
 import subprocess
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +15,7 @@ import paramiko
 import pytest
 
 from tests.requirements import require
-from tests.servers.clients import connected, ftp, sftp, trusting
+from tests.servers.clients import connected, contents, cut_upload, ftp, sftp, store, trusting
 from tests.servers.process import UPLOADER, wait_until
 
 if TYPE_CHECKING:
@@ -39,10 +36,6 @@ FTP_DROP_BOXES = {
     "pureftpd": ("226", "550", "226", "213", "226", "550", "550"),
 }
 FTP_FULL_ACCOUNTS = ("vsftpd", "proftpd", "pureftpd")
-
-
-def store(client: ftplib.FTP, name: str, data: bytes, *, verb: str = "STOR", offset: int | None = None) -> str:
-    return client.storbinary(f"{verb} {name}", io.BytesIO(data), rest=offset)
 
 
 def code(call: Callable[[], str]) -> str:
@@ -68,10 +61,6 @@ def answers(client: ftplib.FTP) -> dict[str, str]:
         "RNFR": code(lambda: client.rename(NAME, OTHER)),
         "DELE": code(lambda: client.delete(NAME)),
     }
-
-
-def contents(incoming: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in incoming.iterdir()}
 
 
 def said(log: Path, pattern: str) -> bool:
@@ -382,16 +371,3 @@ def upload(server: RunningServer, name: str) -> None:
     else:
         with ftp(server) as client:
             store(client, name, DATA)
-
-
-def cut_upload(server: RunningServer, name: str, data: bytes, *, reset: bool = False) -> None:
-    """Begin an upload and vanish: all connections close at once, as the kernel does for a killed client."""
-    with ftp(server) as client:
-        connection = client.transfercmd(f"STOR {name}")
-        connection.sendall(data)
-        # Under whatever name: Pure-FTPd gives a file its own name at the end where it keeps every upload.
-        wait_until(lambda: data in contents(server.incoming).values(), f"{name} has arrived so far")
-        if reset:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()
-        client.close()

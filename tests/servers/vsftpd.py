@@ -16,6 +16,7 @@ from tests.servers.process import (
     Kind,
     RunningServer,
     free_port,
+    in_url,
     path_for_clients,
     served_directory,
     uploader,
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
 # The seccomp sandbox kills uploads on recent kernels; isolation needs privileges that a container may lack.
 SETTINGS = f"""\
-listen=YES
-listen_address={HOST}
+{{listening}}
 listen_port={{port}}
 background=NO
 run_as_launching_user={{unprivileged}}
@@ -70,7 +70,7 @@ rsa_private_key_file={home}/key.pem
 
 
 @contextmanager
-def running(kind: Kind, *, tls: bool = False) -> Iterator[RunningServer]:
+def running(kind: Kind, *, tls: bool = False, host: str = HOST) -> Iterator[RunningServer]:
     """Serve an account of ``kind`` by vsftpd; with ``tls``, only over TLS with data sessions reused.
 
     Without root it works too, but shows clients the paths of this machine.
@@ -81,16 +81,17 @@ def running(kind: Kind, *, tls: bool = False) -> Iterator[RunningServer]:
         port = free_port()
         (home / "empty").mkdir()
         (home / "passwords").write_text(f"{PASSWORD}\n")
-        switches = {"full": yes(kind == "full"), "unprivileged": yes(not AS_ROOT)}
+        listening = "listen=YES\nlisten_address=" if host == HOST else "listen=NO\nlisten_ipv6=YES\nlisten_address6="
+        switches = {"full": yes(kind == "full"), "unprivileged": yes(not AS_ROOT), "listening": listening + host}
         settings = SETTINGS + TLS_SETTINGS * tls
         configuration = home / "vsftpd.conf"
         configuration.write_text(settings.format(port=port, home=home, user=user.pw_name, **switches))
         if tls:
             make_certificate(home / "certificate.pem", home / "key.pem")
         command = (package.program("usr/sbin/vsftpd"), str(configuration))
-        with Daemon(command, port=port, output=home / "output", environment=package.environment) as daemon:
+        with Daemon(command, port=port, output=home / "output", environment=package.environment, host=host) as daemon:
             yield RunningServer(
-                url=f"{'ftps' if tls else 'ftp'}://ftp@{HOST}:{port}{path_for_clients(home)}",
+                url=f"{'ftps' if tls else 'ftp'}://ftp@{in_url(host)}:{port}{path_for_clients(home)}",
                 kind=kind,
                 incoming=home / "root" / "incoming",
                 uid=user.pw_uid,
