@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench faults dist clean
+.PHONY: demo test lint bench faults dist pythons quick clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/ready
@@ -21,6 +21,14 @@ lint: $(VENV)/ready
 TIER ?= quick
 faults: $(VENV)/ready
 	$(BIN)/python -m tests.faults --tier $(TIER)
+
+# All tests but those that break things on purpose, which take longest.
+quick: $(VENV)/ready
+	$(BIN)/python -m pytest --ignore=tests/faults --ignore=tests/test_day_of_faults.py
+
+# The quick tests on every Python from 3.11 on that this machine has, each with an environment of its own.
+pythons:
+	.ci/pythons
 
 bench: $(VENV)/ready
 	$(BIN)/python -m bench

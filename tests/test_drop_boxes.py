@@ -101,13 +101,20 @@ class Site:
         assert [path.name for path in (self.home / "root/incoming").iterdir()] == [".archq-work"]
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@contextmanager
+def bare_site(desk: Path) -> Iterator[Site]:
+    """Lend a site on which nothing is set up."""
     require(AS_ROOT, "only root can confine other accounts")
     account = uploader()
     with served_directory(account) as home:
         (home / "root/incoming").rmdir()
-        yield Site(home=home, desk=tmp_path, account=account)
+        yield Site(home=home, desk=desk, account=account)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with bare_site(tmp_path) as site:
+        yield site
 
 
 def unpacked(package: str) -> debian.Unpacked:
