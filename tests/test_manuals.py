@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import tomllib
 from dataclasses import fields
+from datetime import UTC
 from pathlib import Path
 
 import click
 import pytest
 
+import logsum.cli
 import sweeper.cli
 from archq import config, control, options, spool, status, transferlog
 from archq.cli import cli
@@ -20,6 +24,12 @@ from archq.shipping import queues as shipping
 from archq.shipping import schedule, shipper
 from archq.spool.queuestate import QueuePhase, QueueState
 from archq.spool.wakeup import Wakeup
+from logsum.figures import FIGURES, figures
+from logsum.period import Period
+from logsum.render.data import as_json
+from logsum.render.style import Style
+from logsum.report import Report
+from logsum.tally import Tally
 from tests.archq.instrument import Instrument
 from tests.tools import tool
 
@@ -148,6 +158,67 @@ def test_every_option_of_the_sweeper_is_documented_and_no_other() -> None:
     assert shown == known
 
 
+OF_LOGSUM = ("What is reported", "The period", "How it is told")
+
+
+def test_every_option_of_logsum_is_documented_and_no_other() -> None:
+    command = logsum.cli.command
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    lines = re.findall(r"(?m)^\.It (.*)$", "".join(section(page("logsum.1"), title) for title in OF_LOGSUM))
+    words = re.findall(r"(Fl |Cm )([-+\w]+)", "\n".join(lines))
+    choices = {str(choice) for option in command.params for choice in getattr(option.type, "choices", ())} | {"all"}
+    shown = {("-" if macro == "Fl " else "") + word for macro, word in words}
+    assert shown - choices == known
+
+
+def test_the_synopsis_of_logsum_has_its_options_and_no_other() -> None:
+    command = logsum.cli.command
+    shortest = {min(option.opts, key=len) for option in command.params} | {"+v"}
+    words = re.findall(r"(Fl |Cm )([-+\w]+)", section(page("logsum.1"), "SYNOPSIS"))
+    shown = {("-" if macro == "Fl " else "") + word for macro, word in words if macro == "Fl " or word[0] == "+"}
+    assert shown == shortest - {"--version"}
+
+
+def test_every_choice_that_logsum_gives_is_documented() -> None:
+    text = page("logsum.1")
+    for option in logsum.cli.command.params:
+        for choice in getattr(option.type, "choices", ()):
+            assert re.search(rf"(?m)^(?:\.Cm|\.It.* Cm .*\|?) ?{choice}\b|Cm .*\b{choice}\b", text), choice
+
+
+def test_every_figure_of_logsum_is_documented_in_the_order_of_its_columns() -> None:
+    columns = section(page("logsum.1"), "Data").partition("\nJSON is one object")[0]
+    assert re.findall(r"(?m)^\.It Ic (\S+)$", columns) == [figure.name for figure in FIGURES]
+
+
+def test_every_member_of_logsum_s_json_is_documented_and_no_other() -> None:
+    tallies = {"minicam": Tally(), "all": Tally()}
+    report = Report(period=Period(start=0, end=1, zone=UTC), now=0, sections=tallies, tables={"night": {}})
+    document = json.loads(as_json(report, Style(by="night"), []))
+    whole, of_a_section = (
+        section(page("logsum.1"), "Data").partition("\nJSON is one object")[2].split("\nA section has")
+    )
+    assert list(items(whole)) == list(document)
+    assert list(items(of_a_section)) == [
+        name for name in document["total"] if name not in {"instrument", *figures(Tally())}
+    ]
+    assert f"Its shape is version {document['version']};" in whole
+
+
+def test_the_report_that_the_page_shows_is_the_original_s() -> None:
+    sample = (MANUALS.parent / "tests" / "golden" / "logsum-sample.txt").read_text()
+    assert sample in section(page("logsum.1"), "EXAMPLES")
+
+
+def test_every_example_of_logsum_is_a_call_that_it_takes() -> None:
+    calls = re.findall(
+        r"(?m)^(?:\.Dl )?(?:\$ |0 \* .* \* )?(?:lp)?logsum ([^|>\n]*)", section(page("logsum.1"), "EXAMPLES")
+    )
+    assert len(calls) >= 10
+    for words in calls:
+        logsum.cli.command.make_context("logsum", shlex.split(words.partition(" ||")[0]))
+
+
 def test_every_outcome_of_a_sweep_is_documented_and_no_other() -> None:
     final, passing = section(page("sweeper.8"), "Outcomes").split("It has not come to that")
     assert set(items(final)) == transferlog.FINAL
@@ -222,12 +293,12 @@ def test_a_page_for_another_name_leads_to_the_program_of_that_name() -> None:
             if path.stem.removeprefix("archq-") not in cli.commands:
                 assert f".Nm {path.stem}\n" in section(other.read_text(), "NAME")
                 assert scripts[path.stem] == scripts[other.stem]
-    assert MANUALS / "lpsweeper.8" in FILES
+    assert {MANUALS / "lpsweeper.8", MANUALS / "lplogsum.1"} <= {*FILES}
 
 
 def test_every_program_and_every_command_has_a_page_of_its_name() -> None:
     scripts = tomllib.loads((MANUALS.parent / "pyproject.toml").read_text())["project"]["scripts"]
-    wanted = {name for name in scripts if "log" not in name} | {f"archq-{verb}" for verb in cli.commands}
+    wanted = set(scripts) | {f"archq-{verb}" for verb in cli.commands}
     assert wanted <= {path.stem for path in FILES}
 
 
