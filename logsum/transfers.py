@@ -60,11 +60,12 @@ def _counted(title: str, file: File, upload: Upload | None, period: Period, *, t
     archived, failed = file.archived, file.failed
     if upload:
         if upload.ended in period:
+            known = (archived or file.latest).seconds  # of the sender, where the server does not tell
             yield Transfer(
                 title=title,
                 ended=upload.ended,
                 size=upload.size,
-                seconds=upload.seconds,
+                seconds=known if upload.seconds is None else upload.seconds,
                 archived=archived,
                 failed=failed,
             )

@@ -286,3 +286,13 @@ def test_a_line_with_an_impossible_number_is_counted_and_never_a_bug(logs: Logs,
     assert f"{log}: 1 line skipped: cannot be read; the first is '2026-11-20T12:02:00.000Z" in result.errors
     assert "Instrument: minicam        1 files       0 errors\n" in result.output
     assert result.status == 0
+
+
+def test_a_time_that_a_server_does_not_tell_is_the_sender_s(logs: Logs, logsum: Logsum) -> None:
+    wire = logs.tell("2026-11-20T12:00:00Z", size=2_000_000, seconds=4)
+    stranger = logs.tell("2026-11-20T12:00:00Z", instrument="megacam", size=1)
+    clf = '192.0.2.7 - tdcin [20/Nov/2026:{}:00:00 +0000] "PUT /incoming/{}" 200 {}\n'
+    logs.ftp_log.write_text(clf.format(11, wire, 2_000_000) + clf.format(11, stranger, 1))
+    result = logsum("-i", "minicam", "-l", str(logs.directory), "-f", str(logs.ftp_log))
+    assert (result.errors, result.status) == ("", 0)
+    assert "Median rate:  0.50 MB/s   Median Time:   4 seconds" in result.output
