@@ -42,6 +42,7 @@ STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is tol
 IDLE_GRACE = 2.0  # seconds in which a worker can tell itself what does not answer, and better than we can
 BEAT_EVERY = 5.0  # seconds
 CLOCK_STEP = 60.0  # seconds that the clock may drift from one look to the next
+TOLD_AGAIN = 3600.0  # seconds after which a trouble of the spool is told again
 ROOM_KNOWN_FOR = 60.0  # seconds after which one more connection is tried
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 ROOM_FOR_RECORDS = 1 << 20  # bytes
@@ -81,6 +82,7 @@ class Shipper:
         self._dealt_with = 0  # bytes of files that were sent, or whose try is over
         self._stopping: float | None = None
         self._damaged: set[RequestId] = set()  # what was complained of
+        self._told_of_spool: dict[str, float] = {}  # when that was complained of
         self._room = settings.connections  # how many connections the destination takes
         self._room_until = 0.0  # time.monotonic from which on that may have changed
         self._clock = _clock()
@@ -424,9 +426,16 @@ class Shipper:
         except FileNotFoundError:
             raise  # what was to be changed is gone: cancelled, most likely
         except OSError as error:
-            self._complain(str(from_os_error(error, f"write to the spool {self._spool.root}")))
+            self._complain_of_spool(str(from_os_error(error, f"write to the spool {self._spool.root}")))
             if error.errno in DISK_FULL:
                 make_room(self._spool, ROOM_FOR_RECORDS, time.time(), self._complain)
+
+    def _complain_of_spool(self, trouble: str) -> None:
+        """Tell it now and then only: every delivery wants several records, and none of them says anything new."""
+        now = time.monotonic()
+        if now - self._told_of_spool.get(trouble, -TOLD_AGAIN) >= TOLD_AGAIN:
+            self._told_of_spool[trouble] = now
+            self._complain(trouble)
 
     def _tell(self, event: str, file: SpooledFile, facts: dict[str, str]) -> None:
         wire = f"{file.control.instrument}.{file.control.id}.{file.state.attempt}"

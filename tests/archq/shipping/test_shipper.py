@@ -237,6 +237,18 @@ def test_damage_is_told_once(tmp_path: Path) -> None:
     assert len(complaints) == 1
 
 
+def test_a_spool_that_takes_no_record_is_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    instrument = Instrument.at(tmp_path)
+    requests = [instrument.submit() for _ in range(3)]
+    monkeypatch.setattr(Spool, "tell", full)
+    trouble = f"cannot write to the spool {instrument.spool.root}: File too large"
+    assert shipped(instrument.spool, instrument) == (ExitStatus.DONE, [trouble])
+    assert instrument.spool.requests(SENT) == requests
+
+
 @pytest.mark.parametrize(
     "refusal", ["421 Too many connections from your address.", "530 Sorry, the maximum number of clients is connected."]
 )
