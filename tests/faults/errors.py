@@ -50,10 +50,12 @@ def _points(stage: Stage, scene: Scene) -> Iterator[tuple[Scene, str, int, str]]
                 yield scene, call, number, error
 
 
-def calls_on_files(stage: Stage, scene: Scene) -> Iterator[tuple[Call, int]]:
+def calls_on_files(
+    stage: Stage, scene: Scene, meddle: Callable[[], object] = lambda: None
+) -> Iterator[tuple[Call, int]]:
     """Yield the calls of a clean run that are about files of the line, and not pipes, say; each with its number."""
     trace = stage.scratch / "trace"
-    line = scene.snapshot.restore()
+    line = scene.snapshot.restore().meddled(meddle)
     line.traced(scene.program, scene.words, ["-y", "-e", f"trace={strace.CHANGING},{strace.READING}"], trace)
     seen: Counter[tuple[int, str]] = Counter()
     for call in strace.calls(trace):

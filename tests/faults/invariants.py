@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from archq.config import Config
 from archq.durable import CUT
-from archq.errors import MalformedError
+from archq.errors import ArchqError, MalformedError
 from archq.spool import BUILDING, CANCELLED, QUEUED, STATES, Spool
 from archq.spool.fsck import check_spool
 from archq.spool.housekeeping import keep_house
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from archq.spool import RequestId, SpooledFile
     from archq.transferlog import Outcome
     from tests.faults.line import Line
 
@@ -73,11 +74,18 @@ def recover(line: Line) -> Iterator[str]:
     keep_house(Spool(str(line.home / "spool")), Config(), time.time() + 7200, lambda _line: None)
 
 
+def _files(spool: Spool, state: str, request: RequestId) -> list[SpooledFile]:
+    """Return a request's files, and none if its records are damaged, which fsck tells."""
+    with suppress(ArchqError):
+        return spool.files(state, request)
+    return []
+
+
 def held(line: Line) -> list[str]:
     """Return the requests that wait for a person, of whose files one could not be used."""
     spool = Spool(str(line.home / "spool"))
     requests = spool.requests(QUEUED)
-    return [str(one) for one in requests if any(file.state.held for file in spool.files(QUEUED, one))]
+    return [str(one) for one in requests if any(file.state.held for file in _files(spool, QUEUED, one))]
 
 
 def _spool_is_sound(line: Line) -> Iterator[str]:
@@ -95,7 +103,7 @@ def _whole_in_spool(line: Line) -> Iterator[str]:
     spool = Spool(str(line.home / "spool"))
     for state in STATES:
         for request in spool.requests(state):
-            for file in spool.files(state, request):
+            for file in _files(spool, state, request):
                 if _is(line, file.control.name, spool.place(state, str(request), f"{file.part}.df")):
                     yield file.control.name
 
@@ -204,7 +212,7 @@ def _not_for_this_archive(line: Line) -> Iterator[str]:
     for state in STATES:
         for request in spool.requests(state):
             if state == CANCELLED or request.queue != "archive":
-                yield from (file.control.name for file in spool.files(state, request))
+                yield from (file.control.name for file in _files(spool, state, request))
 
 
 def _planted(line: Line) -> list[Path]:

@@ -1,13 +1,17 @@
 """Do what a command asks of the file server, and tell it that it failed: the logic that NFS wants.
 
 A reply that is lost for good is an error (EIO).  One that is lost once makes the client ask again, and what comes then
-is the answer to the second request: the source is gone, the name is taken (rename(2), BUGS; open(2), O_EXCL).
+is the answer to the second request: the source is gone, or the name is taken (rename(2), BUGS; open(2), O_EXCL).
 """
 
 from __future__ import annotations
 
+import errno
+import os
+from functools import partial
 from typing import TYPE_CHECKING
 
+from archq import durable
 from tests.faults import invariants, scenarios, tracer
 from tests.faults.errors import calls_on_files, judged
 from tests.faults.programme import Limits, Tally
@@ -28,7 +32,7 @@ _AGAIN = {
     "mkdirat": "EEXIST",
     "rename": "ENOENT",
     "renameat": "ENOENT",
-    "renameat2": "ENOENT",
+    "renameat2": "EEXIST",
     "unlink": "ENOENT",
     "unlinkat": "ENOENT",
 }
@@ -44,11 +48,35 @@ def run(
     tally = Tally("lost replies", limits, left_out=tracer.lacking())
     if tally.left_out:
         return tally
-    points = [(scene, *point) for scene in map(stage.scene, chosen) for point in _points(calls_on_files(stage, scene))]
-    for scene, call, number, error in tally.sampled(points):
-        where = f"{scene.name}, {error} after {call} {number} was done"
-        tally.blame(where, _point(stage, scene, (call, number, error), tally, meddle))
+    points = [
+        (scene, way, point)
+        for scene in map(stage.scene, chosen)
+        for way in (as_it_is, without_no_replace)
+        for point in _points(calls_on_files(stage, scene, way))
+    ]
+    for scene, way, point in tally.sampled(points):
+        where = "{0}, {3} after {1} {2} was done".format(scene.name, *point) + f", {way.__name__}"
+        tally.blame(where, _point(stage, scene, partial(_begin, way, meddle), point, tally))
     return tally
+
+
+def as_it_is() -> None:
+    """Change nothing of what the filesystem can do."""
+
+
+def without_no_replace() -> None:
+    """Refuse as NFS does to rename without replacing: our own way around it has replies to lose, too."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    durable._rename_no_replace = refuse
+
+
+def _begin(way: Callable[[], object], meddle: Callable[[], object] | None) -> None:
+    way()
+    if meddle:
+        meddle()
 
 
 def _points(calls: Iterable[tuple[Call, int]]) -> list[tuple[str, int, str]]:
@@ -65,11 +93,9 @@ def _points(calls: Iterable[tuple[Call, int]]) -> list[tuple[str, int, str]]:
 
 
 def _point(
-    stage: Stage, scene: Scene, point: tuple[str, int, str], tally: Tally, meddle: Callable[[], object] | None
+    stage: Stage, scene: Scene, meddle: Callable[[], object], point: tuple[str, int, str], tally: Tally
 ) -> Iterator[str]:
-    line = scene.snapshot.restore()
-    if meddle:
-        line = line.meddled(meddle)
+    line = scene.snapshot.restore().meddled(meddle)
     told, loss = stage.scratch / "lost", tracer.Loss.of(*point, line.home, line.incoming)
     try:
         ended = line.watched(scene.program, scene.words, lambda pid: tracer.losing(pid, loss, told))

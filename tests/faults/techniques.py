@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import blocklog, errors, kills, lint, load, lostreplies, powercut, randomkills
+from tests.faults import blocklog, errors, kills, lint, load, lostreplies, powercut, randomkills, shortwrites
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,6 +22,7 @@ ALL: dict[str, ModuleType] = {
     "powercut": powercut,
     "blocklog": blocklog,
     "lostreplies": lostreplies,
+    "shortwrites": shortwrites,
     "randomkills": randomkills,
     "load": load,
 }
