@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from logsum.arrivals import arrived
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -44,7 +46,7 @@ def transfers(
 
     An upload that no transfer log knows, because nothing has swept it yet, counts with its time and rate only.
     """
-    seen = None if uploads is None else _arrived(uploads, files)
+    seen = None if uploads is None else arrived(uploads, files)
     for id_, file in files.items():
         title = scope.title_of(file.latest.instrument)
         if title:
@@ -75,14 +77,3 @@ def _counted(title: str, file: File, upload: Upload | None, period: Period, *, t
         yield Transfer(title=title, ended=archived.ended, size=archived.size or 0, seconds=seconds, archived=archived)
     if failed and failed.ended in period:
         yield Transfer(title=title, ended=failed.ended, size=failed.size or 0, seconds=None, failed=failed)
-
-
-def _arrived(uploads: Iterable[Upload], files: Mapping[str, File]) -> dict[str, Upload]:
-    """Return the upload that brought each file: a whole one, and the last of several."""
-    arrived = {}
-    for upload in uploads:
-        file = files.get(upload.wire.id)
-        size = file.latest.size if file else None
-        if upload.complete and size in (None, upload.size):
-            arrived[upload.wire.id] = upload
-    return arrived
