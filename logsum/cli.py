@@ -115,6 +115,8 @@ def _as_duration(_context: click.Context, _parameter: click.Parameter, text: str
     callback=_as_duration,
     help="Make no report, but exit with 75 if the newest file is older, e.g. 15m.",
 )
+@click.option("--reconcile", is_flag=True, help="Make no report, but list what the ledgers disagree about (exit 3).")
+@click.option("--spool", metavar="DIR", help="With --reconcile: a spool of archq, or a copy of its log directory.")
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def command(**words: Any) -> int:
     """Report what was transferred for an instrument over a period of time, from the logs."""
@@ -122,6 +124,10 @@ def command(**words: Any) -> int:
     now = time.time_ns()
     if words["max_age"] is not None:
         return _freshness(words, config, now)
+    if words["reconcile"]:
+        return _reconciliation(words, config, now)
+    if words["spool"]:
+        raise UsageError("--spool is for --reconcile only")
     problems = Problems()
     report = make_report(_request(words, config, now), config, problems)
     messages = problems.messages()
@@ -161,6 +167,27 @@ def _request(words: dict[str, Any], config: Config, now: int) -> Request:
         by=[words["by"]] if words["by"] else [],
         names=words["details"] or words["format"] == "json",
     )
+
+
+def _reconciliation(words: dict[str, Any], config: Config, now: int) -> int:
+    """List what is in one ledger and not in the other, and say by the exit status whether there is any."""
+    if words["format"] == "ecsv" or words["by"] or words["details"]:
+        raise UsageError("--reconcile makes no report: leave --by, --details and --format ecsv out")
+    from logsum.ledgers import compare_ledgers
+    from logsum.render.differences import differences_as_csv, differences_as_json, differences_as_text
+
+    problems = Problems()
+    comparison = compare_ledgers(_request(words, config, now), words["spool"], config, problems)
+    messages = problems.messages()
+    for message in messages:
+        complain(PROGRAM, message)
+    forms: dict[str, Callable[[], str]] = {
+        TEXT: lambda: differences_as_text(comparison, verbose=bool(words["verbose"])),
+        "json": lambda: differences_as_json(comparison, messages),
+        "csv": lambda: differences_as_csv(comparison),
+    }
+    sys.stdout.write(forms[words["format"]]())
+    return ExitStatus.SOME_FAILED if comparison.differences else ExitStatus.DONE
 
 
 def _freshness(words: dict[str, Any], config: Config, now: int) -> int:

@@ -46,3 +46,15 @@ class Upload:
     complete: bool
     user: str = ""
     client: str = ""  # its address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A file that a shipper has delivered at ``time``; ``size`` and ``checksum`` where its copy is still kept."""
+
+    wire: WireName
+    time: int
+    request: str
+    name: str
+    size: int | None = None
+    checksum: str | None = None

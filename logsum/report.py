@@ -88,7 +88,7 @@ class Report:
 def make_report(request: Request, config: Config, problems: Problems) -> Report:
     """Return what the logs tell; raise NoInputError where there is no such instrument or log directory."""
     scope = find_scope(request.instrument, request.logs.directory, config)
-    files = _files(scope, request.period, problems)
+    files = known_files(scope, request.period, problems)
     uploads = _uploads(request.logs, scope, problems)
     groupings = _groupings(request, config)
     notes = Notes(request.latest, names=request.names)
@@ -104,7 +104,8 @@ def make_report(request: Request, config: Config, problems: Problems) -> Report:
     )
 
 
-def _files(scope: Scope, period: Period, problems: Problems) -> dict[str, File]:
+def known_files(scope: Scope, period: Period, problems: Problems) -> dict[str, File]:
+    """Return what the transfer logs tell of each file that may count in ``period``, by id."""
     verdicts = (
         verdict
         for directory in scope.directories

@@ -33,16 +33,20 @@ def render(report: Report, style: Style) -> str:
 
 
 def _heading(period: Period) -> str:
+    return f"        Internet Data Storage Report\n\n{covered(period, 'Period covered: ')}"
+
+
+def covered(period: Period, label: str) -> str:
+    """Return two lines that tell when ``period`` begins, when it ends, and how long that is."""
     days, rest = divmod(period.end - period.start, 24 * HOUR)
     return (
-        "        Internet Data Storage Report\n"
-        "\n"
-        f"Period covered: {_clock(period.start, period)}  to\n"
-        f"                {_clock(period.end, period)}  or {days} days, {rest / HOUR:g} hours\n"
+        f"{label}{clock(period.start, period)}  to\n"
+        f"{' ' * len(label)}{clock(period.end, period)}  or {days} days, {rest / HOUR:g} hours\n"
     )
 
 
-def _clock(instant: int, period: Period) -> str:
+def clock(instant: int, period: Period) -> str:
+    """Return what a clock shows at ``instant`` in the zone of ``period``, which is told too."""
     return clock_of(instant, period.zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
