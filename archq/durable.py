@@ -244,7 +244,11 @@ def _link_and_unlink(source: Name, target: Name, source_directory: int | None, t
     except OSError:
         if not _is(file, target, target_directory):
             raise
-    remove(source, directory=source_directory)
+    try:
+        remove(source, directory=source_directory)
+    except OSError:
+        if _exists(source, source_directory):
+            raise
 
 
 def _rename_directory(source: Name, target: Name, source_directory: int | None, target_directory: int | None) -> None:

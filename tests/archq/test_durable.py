@@ -390,6 +390,20 @@ def test_a_rename_whose_reply_was_lost_has_happened(tmp_path: Path, monkeypatch)
     assert (tmp_path / "new").read_bytes() == b"content"
 
 
+def test_an_unlink_after_a_link_whose_reply_was_lost_has_happened(tmp_path: Path, monkeypatch) -> None:
+    real_unlink = os.unlink
+
+    def losing(*names, **directories) -> None:
+        real_unlink(*names, **directories)
+        raise OSError(errno.EIO, "no reply")
+
+    monkeypatch.setattr(durable, "_rename_no_replace", refusing(errno.EINVAL))
+    monkeypatch.setattr(os, "unlink", losing)
+    (tmp_path / "old").write_bytes(b"content")
+    durable.rename_new(tmp_path / "old", tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOENT])
 def test_a_file_is_written_over_though_the_reply_of_the_rename_was_lost(tmp_path: Path, monkeypatch, number) -> None:
     real_rename = os.rename
