@@ -197,6 +197,7 @@ class Filer:
     def _can_rename_into(self, directory: Parts) -> bool:
         """Try it: even where the devices are the same, a mount point may lie between."""
         probe = f"{self._prefix}probe"
+        self._made.append((directory, probe))
         try:
             os.close(durable.create(probe, directory=self.claim.descriptor))
             durable.rename_new(
@@ -209,8 +210,8 @@ class Filer:
             durable.remove(probe, directory=self.claim.descriptor)
             if error.errno != errno.EXDEV:
                 raise
+            self._made.pop()
             return False
-        self._made.append((directory, probe))
         durable.remove(probe, directory=self.tree.directory(directory))
         self._made.pop()
         return True

@@ -265,22 +265,22 @@ def first_block(path: Path) -> int:
     return struct.unpack_from("=Q", request, 32 + 8)[0]
 
 
-def test_a_probe_of_which_the_file_server_says_an_error_is_left_nowhere(site: Site, monkeypatch) -> None:
-    real = durable.create
+@pytest.mark.parametrize("step", ["create", "rename_new"])
+def test_a_probe_of_which_the_file_server_says_an_error_is_left_nowhere(site: Site, monkeypatch, step: str) -> None:
+    real = getattr(durable, step)
 
-    def failing(name, *mode, **directories) -> int:
-        descriptor = real(name, *mode, **directories)
+    def failing(name, *words, **directories) -> int:
+        done = real(name, *words, **directories)
         if str(name).endswith("-probe"):
-            os.close(descriptor)
-            raise OSError(errno.EIO, "as NFS says when a file is closed")
-        return descriptor
+            raise OSError(errno.EIO, "no reply")
+        return done
 
     site.arrive(b"content")
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "create", failing)
+        patch.setattr(durable, step, failing)
         told = site.sweep("-i", "minicam")
     assert (told.status, told.output) == (ExitStatus.INPUT_OUTPUT, "")
-    assert "as NFS says when a file is closed; it stays in" in told.errors
+    assert "no reply; it stays in" in told.errors
     assert not list(site.root.rglob("*-probe"))
     assert site.sweep("-i", "minicam").status == ExitStatus.DONE
     assert site.archived() == {FILED: b"content"}
