@@ -16,7 +16,7 @@ from archq.spool import BUILDING, CANCELLED, QUEUED, STATES, Spool
 from archq.spool.fsck import check_spool
 from archq.spool.housekeeping import keep_house
 from archq.transferlog import CONFLICT, FILED, FINAL, parse_outcome
-from tests.faults.line import MTIME
+from tests.faults.line import MTIME, SWEEP_ANY, VISITOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,15 +63,29 @@ def recover(line: Line) -> Iterator[str]:
     for request in held(line):
         line.run("archq", "retry", request)  # as a person would who reads in `archq status` why it is held
     for _round in range(3):
-        for program, words in (("archq", ("ship", "--once")), ("sweeper", ("-i", "minicam"))):
+        for program, words in _of_cron(line):
             ended = line.run(program, *words)
             if ended.status not in {0, 3, 75}:
                 yield f"recovery: {program} {' '.join(words)}: exit status {ended.status}: {ended.errors.strip()}"
-        if not Spool(str(line.home / "spool")).requests(QUEUED) and not line.arrivals():
+        if not Spool(str(line.home / "spool")).requests(QUEUED) and not line.arrivals() and not _swept(line):
             break
         line.let_rest()
     # What a dead writer left stays for an hour, as it may be a living one's.
     keep_house(Spool(str(line.home / "spool")), Config(), time.time() + 7200, lambda _line: None)
+
+
+def _of_cron(line: Line) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield "archq", ("ship", "--once")
+    yield "sweeper", ("-i", "minicam")
+    if any(name.startswith(f"{VISITOR}.") for name in line.arrivals()):
+        yield "sweeper", SWEEP_ANY
+    if _swept(line):
+        yield "sweeper", ("-i", VISITOR, "-f", str(line.home / "any"), "-d", str(line.home / "archive"))
+
+
+def _swept(line: Line) -> list[Path]:
+    """Return what lies where the arrivals of all other instruments are put."""
+    return [path for path in (line.home / "any").rglob(f"{VISITOR}.*.?f") if ".archq-work" not in path.parts]
 
 
 def _files(spool: Spool, state: str, request: RequestId) -> list[SpooledFile]:
@@ -223,10 +237,11 @@ def _planted(line: Line) -> list[Path]:
 def _nothing_lies_about(line: Line) -> Iterator[str]:
     if waiting := Spool(str(line.home / "spool")).requests(QUEUED):
         yield f"still queued after recovery: {', '.join(map(str, waiting))}"
-    for name in line.arrivals():
+    for name in [*line.arrivals(), *(str(path) for path in _swept(line))]:
         yield f"still in incoming after recovery: {name}"
     places = {
         "archive": line.home / "archive",
+        "any": line.home / "any",
         "incoming": line.incoming,
         "spool": line.home / "spool",
     }

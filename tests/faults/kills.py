@@ -1,7 +1,11 @@
-"""Kill a command at each of its system calls; then do what cron would, and look whether all promises hold."""
+"""Kill a command at each of its system calls; then do what cron would, and look whether all promises hold.
+
+Some are killed again and again: whoever recovers what a dead one left behind may die of it, too.
+"""
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from tests.faults import invariants, scenarios, strace
@@ -11,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.faults.scenarios import Scenario, Scene, Stage
+
+    Point = tuple[str, int]
+
+_AGAIN = 4  # deaths of one that dies more than once
+_ONE_AGAIN_IN = 8
 
 QUICK = Limits(seconds=60, points=400)
 LONG = Limits(seconds=3600, points=20_000)
@@ -24,14 +33,22 @@ def run(
 ) -> Tally:
     tally = Tally("kill at every call", limits)
     scenes = [stage.scene(scenario) for scenario in chosen]
-    points = [(scene, point) for scene in scenes for point in _points(stage, scene, tally)]
-    for scene, point in tally.sampled(points):
-        where = f"{scene.name}, killed at {point[0]} {point[1]}"
-        tally.blame(where, _point(stage, scene, point, tally, meddle))
+    chance = random.Random(limits.seed)
+    points = [(scene, deaths) for scene in scenes for deaths in _deaths(_points(stage, scene, tally), chance)]
+    for scene, deaths in tally.sampled(points):
+        where = f"{scene.name}, killed at " + ", then at ".join(f"{call} {number}" for call, number in deaths)
+        tally.blame(where, _point(stage, scene, deaths, tally, meddle))
     return tally
 
 
-def _points(stage: Stage, scene: Scene, tally: Tally) -> list[tuple[str, int]]:
+def _deaths(points: list[Point], chance: random.Random) -> Iterator[tuple[Point, ...]]:
+    """Yield where a command dies: once at each call, or, some times, at several in turn."""
+    yield from ((point,) for point in points)
+    for _ in range(len(points) // _ONE_AGAIN_IN):
+        yield tuple(chance.choices(points, k=_AGAIN))
+
+
+def _points(stage: Stage, scene: Scene, tally: Tally) -> list[Point]:
     """Return each call of a clean run, by name and number."""
     trace = stage.scratch / "trace"
     line = scene.snapshot.restore()
@@ -41,13 +58,14 @@ def _points(stage: Stage, scene: Scene, tally: Tally) -> list[tuple[str, int]]:
 
 
 def _point(
-    stage: Stage, scene: Scene, point: tuple[str, int], tally: Tally, meddle: Callable[[], object] | None
+    stage: Stage, scene: Scene, deaths: tuple[Point, ...], tally: Tally, meddle: Callable[[], object] | None
 ) -> Iterator[str]:
     line = scene.snapshot.restore()
     if meddle:
         line = line.meddled(meddle)
     trace = stage.scratch / "trace"
-    line.traced(scene.program, scene.words, strace.killing(*point), trace)
-    tally.injected += "killed by SIGKILL" in trace.read_text(errors="replace")
-    yield from invariants.always(line)
+    for call, number in deaths:
+        line.traced(scene.program, scene.words, strace.killing(call, number), trace)
+        tally.injected += "killed by SIGKILL" in trace.read_text(errors="replace")
+        yield from invariants.always(line)
     yield from invariants.aftermath(line, scene.program, scene.words)

@@ -42,6 +42,8 @@ directory = "{home}/archive"
 incoming = "{incoming}"
 any_directory = "{home}/any"
 """
+VISITOR = "visitor"  # an instrument that is not configured: all such are taken together, and filed later
+SWEEP_ANY = ("-A", "+n", "none")
 MTIME = 1_795_144_455_926_535_897  # nanoseconds since 1970, of every source
 _REQUEST = re.compile(r"request id is (\S+)")
 
@@ -135,9 +137,9 @@ class Line:
             self.owed.update(Path(word).name for word in words if word.startswith(str(self.home)))
         return ended
 
-    def submit(self, *names: str, size: int = 3000) -> Ended:
+    def submit(self, *names: str, size: int = 3000, words: tuple[str, ...] = ()) -> Ended:
         sources = [self.source(name, (name.encode() * size)[:size]) for name in names]
-        return self.run("archq", "submit", *sources)
+        return self.run("archq", "submit", *words, *sources)
 
     def arrivals(self) -> list[str]:
         return sorted(name for name in os.listdir(self.incoming) if parse_wire_name(name.removesuffix(".part")))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archq.names import new_id
 from tests.conftest import Fleet
 from tests.faults import strace
-from tests.faults.line import Line, Snapshot
+from tests.faults.line import SWEEP_ANY, VISITOR, Line, Snapshot
 from tests.places import Harbour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Prepare = Callable[[Line], tuple[str, ...]]
 
@@ -98,11 +98,9 @@ def ship(line: Line) -> tuple[str, ...]:
     return ("ship", "--once", "-d", "archive")
 
 
-def ship_interrupted(line: Line) -> tuple[str, ...]:
-    """Another shipper was killed when half of a file was there."""
-    words = ship(line)
-    line.traced("archq", words, strace.killing("renameat2", 2), null())
-    return words
+def ship_interrupted(call: str, number: int) -> Prepare:
+    """Return a line whose shipper was killed at its ``number``-th ``call``, when a file was there but for its name."""
+    return interrupted(ship, "archq", call, number)
 
 
 def change(*words: str) -> Prepare:
@@ -172,10 +170,11 @@ def _try_again(line: Line) -> None:
 
 
 def sweep_any(line: Line) -> tuple[str, ...]:
+    """Two arrivals of an instrument that nobody has configured."""
     line.build()
-    line.submit("one.fits", "two.fits")
+    line.submit("one.fits", "two.fits", words=("-o", f"inst={VISITOR}"))
     line.run("archq", "ship", "--once")
-    return ("-A", "+n", "none")
+    return SWEEP_ANY
 
 
 def sweep_leftovers(line: Line) -> tuple[str, ...]:
@@ -193,30 +192,35 @@ def sweep_leftovers(line: Line) -> tuple[str, ...]:
 
 def recovery(call: str, number: int) -> Prepare:
     """Return a line whose sweeper was killed at its ``number``-th ``call``."""
+    return interrupted(sweep, "sweeper", call, number)
 
-    def prepare(line: Line) -> tuple[str, ...]:
-        words = sweep(line)
-        killed = line.traced("sweeper", words, strace.killing(call, number), null())
-        assert killed.is_killed, f"the sweeper makes no {number} calls of {call}"
+
+def interrupted(prepare: Prepare, program: str, call: str, number: int) -> Prepare:
+    """Return a line on which the command was killed once, and is given again."""
+
+    def prepare_and_kill(line: Line) -> tuple[str, ...]:
+        words = prepare(line)
+        trace = line.home.with_name("trace")
+        line.traced(program, words, strace.killing(call, number), trace)
+        killed = "killed by SIGKILL" in trace.read_text()
+        assert killed, f"{program} {' '.join(words)} makes no {number} calls of {call}"
         return words
 
-    return prepare
-
-
-def null() -> Path:
-    return Path(os.devnull)
+    return prepare_and_kill
 
 
 SUBMISSIONS = [
     Scenario("submit", "archq", submit),
     Scenario("first submit", "archq", submit_first),
     Scenario("submit by link", "archq", submit_linked),
+    Scenario("submit beside a dead one", "archq", interrupted(submit, "archq", "rename", 1)),
 ]
 SHIPMENTS = [
     Scenario("ship", "archq", ship),
-    Scenario("ship, take-over", "archq", ship_interrupted),
+    Scenario("ship, take-over", "archq", ship_interrupted("renameat2", 2)),
     Scenario("ship by sftp", "archq", ship, "embedded sftp, full"),
     Scenario("ship by sftp to a drop box", "archq", ship, "embedded sftp, drop box"),
+    Scenario("ship by sftp, take-over", "archq", ship_interrupted("rename", 3), "embedded sftp, full"),
     Scenario("ship by ftp", "archq", ship, "embedded ftp, full"),
     Scenario("ship by ftp to a drop box", "archq", ship, "embedded ftp, drop box"),
 ]
@@ -237,5 +241,6 @@ RECOVERIES = [
     Scenario("recovery before publishing", "sweeper", recovery("renameat2", 1)),
     Scenario("recovery while publishing", "sweeper", recovery("renameat2", 2)),
     Scenario("recovery before leaving", "sweeper", recovery("unlinkat", 2)),
+    Scenario("recovery of sweep -A", "sweeper", interrupted(sweep_any, "sweeper", "renameat2", 3)),
 ]
 ALL = [*SUBMISSIONS, *SHIPMENTS, *CHANGES, *SWEEPS, *RECOVERIES]
