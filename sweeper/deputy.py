@@ -6,11 +6,13 @@ can make a directory where sweepers work could have anything done; so a process 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import stat
 from typing import TYPE_CHECKING
 
+from archq import durable
 from archq.instants import SECOND
 from sweeper.owner import is_dead, parse_owner
 
@@ -22,14 +24,13 @@ if TYPE_CHECKING:
 
 def accounts_with_dead_claims(work: WorkPlace) -> list[pwd.struct_passwd]:
     """Return the accounts of this machine, ours left out, of which there are claims that nobody will finish."""
-    shared = os.path.dirname(work.path)
     found = []
-    for name in os.listdir(shared):
-        if name.isdecimal() and int(name) != os.geteuid() and _has_dead_claims(os.path.join(shared, name), work.now()):
-            try:
-                found.append(pwd.getpwuid(int(name)))
-            except KeyError:
-                continue  # no account to become
+    # Not by its path: whoever may write the incoming directory can have put a link in its place meanwhile.
+    with durable.opened_directory("..", directory=work.descriptor) as shared:
+        for name in os.listdir(shared):
+            if name.isdecimal() and int(name) != os.geteuid() and _has_dead_claims(shared, name, work.now()):
+                with contextlib.suppress(KeyError):  # no account to become
+                    found.append(pwd.getpwuid(int(name)))
     return found
 
 
@@ -48,11 +49,11 @@ def as_account(account: pwd.struct_passwd, function: Callable[[], None]) -> bool
     os._exit(0)
 
 
-def _has_dead_claims(place: str, now: int) -> bool:
-    facts = os.lstat(place)
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != int(os.path.basename(place)) or facts.st_mode & 0o077:
+def _has_dead_claims(shared: int, name: str, now: int) -> bool:
+    facts = os.stat(name, dir_fd=shared, follow_symlinks=False)
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != int(name) or facts.st_mode & 0o077:
         return False
-    with os.scandir(place) as entries:
+    with durable.opened_directory(name, directory=shared) as place, os.scandir(place) as entries:
         for entry in entries:
             owner = parse_owner(entry.name)
             if owner and is_dead(owner, (now - entry.stat(follow_symlinks=False).st_mtime_ns) / SECOND):

@@ -88,7 +88,9 @@ def inspect(directory: int, wire: WireName, now: int) -> Verdict:
 def _read_control(directory: int, name: str) -> tuple[bytes, os.stat_result]:
     descriptor = durable.open_unfollowed(name, directory=directory)
     try:
-        return os.read(descriptor, MAX_SIZE + 1), os.fstat(descriptor)
+        facts = os.fstat(descriptor)
+        # A second name may be somebody's for a file that is not the uploader's to read.
+        return os.read(descriptor, MAX_SIZE + 1) if facts.st_nlink == 1 else b"", facts
     finally:
         os.close(descriptor)
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq.control import seal
+from sweeper.claim import WorkPlace
+from sweeper.deputy import accounts_with_dead_claims
+from sweeper.incoming import Incoming
 from tests.sweeper.accounts import (
     FIRST_SWEEPER,
     SECOND_SWEEPER,
@@ -191,3 +194,17 @@ def test_root_obeys_no_record_that_another_account_wrote(site: Site) -> None:
     assert as_account(0, lambda: site.sweep("-i", "minicam"), 0).status == 75
     assert secret.read_bytes() == b"root's own\n"
     assert not (site.root / "run").exists()
+
+
+def test_root_looks_for_dead_claims_in_the_work_place_and_not_where_a_link_in_its_place_leads(site: Site) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    daemon = pwd.getpwnam("daemon")
+    outside = site.root / "outside"
+    (outside / str(daemon.pw_uid) / "elsewhere~abc~1~2~3~1").mkdir(parents=True)
+    give(outside / str(daemon.pw_uid), daemon.pw_uid, daemon.pw_gid, 0o700)
+    os.utime(outside / str(daemon.pw_uid) / "elsewhere~abc~1~2~3~1", (1, 1))
+    with Incoming(str(site.incoming)) as incoming, WorkPlace(incoming) as work:
+        (site.incoming / ".archq-work").rename(site.incoming / "moved")
+        (site.incoming / ".archq-work").symlink_to(outside)
+        assert accounts_with_dead_claims(work) == []
