@@ -17,10 +17,11 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# One line for each technique: points tried, faults injected, violations.  TIER=long takes hours.
+# One line for each technique: points tried, faults injected, violations.  TIER=long takes hours.  SENSITIVITY=1 breaks
+# the programs on purpose instead, and writes .cache/sensitivity.md: which technique has caught which.
 TIER ?= quick
 faults: $(VENV)/ready
-	$(BIN)/python -m tests.faults --tier $(TIER)
+	$(BIN)/python -m tests.faults --tier $(TIER) $(if $(SENSITIVITY),--sensitivity)
 
 # All tests but those that break things on purpose, which take longest.
 quick: $(VENV)/ready

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import techniques
+from tests.faults import sensitivity, techniques
 from tests.faults.scenarios import stage
 
 
@@ -15,6 +15,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--tier", choices=("quick", "long"), default="quick")
     parser.add_argument("--seed", type=int, default=None, help="order of the points; the default is fixed")
+    parser.add_argument(
+        "--sensitivity", action="store_true", help="break the programs, and tell which technique sees it"
+    )
     parser.add_argument("names", nargs="*", metavar="TECHNIQUE", help=", ".join(techniques.ALL))
     words = parser.parse_args()
     violations = 0
@@ -22,6 +25,8 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="archq-faults-", dir=techniques.scratch()) as scratch,
         stage(Path(scratch)) as where,
     ):
+        if words.sensitivity:
+            return sensitivity.show(where, words.seed)
         for name in words.names or techniques.ALL:
             tally = techniques.play(name, where, words.tier, words.seed)
             print(tally, flush=True)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from archq.config import Config
+from archq.control import IncompleteControlFileError, parse_control
 from archq.durable import CUT
 from archq.errors import ArchqError, MalformedError
 from archq.spool import BUILDING, CANCELLED, QUEUED, STATES, Spool
@@ -39,6 +40,7 @@ def always(line: Line) -> Iterator[str]:
     yield from (problem for problem in _spool_is_sound(line) if _HALF_RETRIED not in problem)
     yield from _owed_files_are_whole(line)
     yield from archive_shows_whole_files_only(line)
+    yield from _control_files_have_their_data(line)
     yield from _strangers(line)
 
 
@@ -165,6 +167,18 @@ def archive_shows_whole_files_only(line: Line) -> Iterator[str]:
             yield f"archive: {path.name} does not hold what was sent"
         elif facts.st_mtime_ns != MTIME:
             yield f"archive: {path.name} has not the time of its source"
+
+
+def _control_files_have_their_data(line: Line) -> Iterator[str]:
+    """A control file is the commit mark, for whoever reads the incoming directory."""
+    for path in sorted(line.incoming.glob("*.cf")):
+        try:
+            control = parse_control(path.read_bytes())
+        except IncompleteControlFileError:
+            continue
+        data = path.with_suffix(".df")
+        if not data.exists() or data.stat().st_size != control.size:
+            yield f"incoming: {path.name} is there without its data"
 
 
 def _strangers(line: Line) -> Iterator[str]:

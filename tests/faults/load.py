@@ -20,6 +20,7 @@ QUICK = Limits(seconds=40, points=2_000)
 LONG = Limits(seconds=7200, points=200_000)
 
 SUBMITTERS, SWEEPERS = 8, 4
+SHIPPERS = 2
 FILES_AT_ONCE = 10  # of one request
 SIZE = 3000  # bytes
 PATIENCE = 300  # seconds that whatever is still on its way gets at the end
@@ -53,7 +54,7 @@ def _crowded(line: Line, tally: Tally) -> Iterator[str]:
 def _fill_up(crowd: Crowd, tally: Tally) -> None:
     while crowd.count("sweeper") < SWEEPERS:
         crowd.begin("sweeper", "-i", "minicam")
-    if not crowd.count("archq", "ship"):
+    while crowd.count("archq", "ship") < SHIPPERS:  # all but one find the queue owned, and leave it alone
         crowd.begin("archq", "ship", "--once", "-d", "archive")
     while crowd.count("archq", "submit") < SUBMITTERS and not tally.is_over:
         crowd.begin("archq", "submit", *(_source(crowd.line) for _ in range(FILES_AT_ONCE)))

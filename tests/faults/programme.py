@@ -22,6 +22,7 @@ class Limits:
     seconds: float
     points: int
     seed: int = SEED
+    first_only: bool = False  # end at the first violation: who wants to know whether there is one
 
 
 @dataclass(slots=True)
@@ -54,7 +55,8 @@ class Tally:
     @property
     def is_over(self) -> bool:
         self.stop()
-        return self.took > self.limits.seconds or self.points >= self.limits.points
+        found = self.limits.first_only and bool(self.violations)
+        return found or self.took > self.limits.seconds or self.points >= self.limits.points
 
     def stop(self) -> None:
         """Take the time; whoever goes on after the last point says it again."""
@@ -62,7 +64,8 @@ class Tally:
 
     def blame(self, where: str, problems: Iterable[str]) -> None:
         """Take note of what does not hold at one point."""
-        self.violations += [f"{where}: {problem}" for problem in problems]
+        for problem in problems:  # one by one: whoever looks for them may do so as well
+            self.violations.append(f"{where}: {problem}")
 
     def __str__(self) -> str:
         if self.left_out and not self.points:

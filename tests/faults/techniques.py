@@ -7,7 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults import blocklog, errors, kills, lint, load, lostreplies, powercut, randomkills, shortwrites
+from tests.faults import (
+    blocklog,
+    errors,
+    kills,
+    lint,
+    load,
+    lostreplies,
+    powercut,
+    randomkills,
+    sensitivity,
+    shortwrites,
+    zoo,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -25,6 +37,8 @@ ALL: dict[str, ModuleType] = {
     "shortwrites": shortwrites,
     "randomkills": randomkills,
     "load": load,
+    "zoo": zoo,
+    "sensitivity": sensitivity,
 }
 
 
