@@ -17,10 +17,13 @@ from archq.version import __version__
 from archq.zones import find_zone, local_zone
 from logsum.choice import Choice, chosen_period
 from logsum.freshness import look
-from logsum.groups import GROUPINGS
+from logsum.groups import BY_NIGHT, GROUPINGS
+from logsum.output import publish
 from logsum.period import NOON, Window
 from logsum.problems import Problems
 from logsum.render.data import as_csv, as_ecsv, as_json
+from logsum.render.page import as_page
+from logsum.render.plot import as_plot, checked_plot
 from logsum.render.style import UNITS, Style
 from logsum.render.text import render
 from logsum.report import Logs, Request, make_report
@@ -38,6 +41,8 @@ PROGRAM = "logsum"
 AUTO = "auto"
 TEXT = "text"
 FORMATS = (TEXT, "json", "csv", "ecsv")
+
+_LATEST = 20  # arrivals and failures that a page tells one by one
 
 _OF_FRESHNESS = {"instrument", "logs", "zone", "verbose", "max_age"}  # what --max-age may be combined with
 
@@ -79,6 +84,10 @@ def _as_duration(_context: click.Context, _parameter: click.Parameter, text: str
         raise click.BadParameter(str(error)) from None
 
 
+def _as_plot(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else checked_plot(text)
+
+
 @click.command(
     cls=_LastWins,
     context_settings={"help_option_names": ["--help"]},
@@ -109,6 +118,8 @@ def _as_duration(_context: click.Context, _parameter: click.Parameter, text: str
 @click.option("--details", is_flag=True, help="Tell totals, percentiles, latency, errors by reason, names used twice.")
 @click.option("--by", type=click.Choice(GROUPINGS), help="Add a table with a line for each.")
 @click.option("--format", type=click.Choice(FORMATS), default=TEXT, help="Print data for programs instead of text.")
+@click.option("--plot", metavar="FILE", callback=_as_plot, help="Draw rates, sizes, nights, latencies: .png or .svg.")
+@click.option("--html", metavar="FILE", help="Make a page for a web server, with tables, pictures and problems.")
 @click.option(
     "--max-age",
     metavar="DURATION",
@@ -133,28 +144,38 @@ def command(**words: Any) -> int:
     messages = problems.messages()
     for message in messages:
         complain(PROGRAM, message)
-    sys.stdout.write(_rendered(report, words, config, messages))
+    style = _style(words, config)
+    if words["plot"]:
+        publish(words["plot"], as_plot(report, style, words["plot"][-4:].lower()))
+    if words["html"]:
+        publish(words["html"], as_page(report, style, messages).encode())
+    if _last_of("format") or not (words["plot"] or words["html"]):
+        sys.stdout.write(_rendered(report, style, words["format"], messages))
     return ExitStatus.DONE
 
 
-def _rendered(report: Report, words: dict[str, Any], config: Config, messages: Sequence[str]) -> str:
-    style = Style(
+def _style(words: dict[str, Any], config: Config) -> Style:
+    return Style(
         verbosity={None: 1, True: 2, False: 0}[words["verbose"]],
         unit=words["unit"],
         bounds=config.logsum.bins if words["bins"] is None else configuration.parse_bins(words["bins"]),
         details=words["details"],
         by=words["by"],
     )
+
+
+def _rendered(report: Report, style: Style, form: str, messages: Sequence[str]) -> str:
     forms: dict[str, Callable[[], str]] = {
         TEXT: lambda: render(report, style),
         "json": lambda: as_json(report, style, messages),
         "csv": lambda: as_csv(report, style),
         "ecsv": lambda: as_ecsv(report, style),
     }
-    return forms[words["format"]]()
+    return forms[form]()
 
 
 def _request(words: dict[str, Any], config: Config, now: int) -> Request:
+    drawn = words["plot"] or words["html"]
     return Request(
         instrument=words["instrument"],
         period=_period(words, config, now),
@@ -164,8 +185,9 @@ def _request(words: dict[str, Any], config: Config, now: int) -> Request:
             ftp_log=words["ftp_log"] or config.logsum.ftp_log,
             ftp_log_zone=_ftp_log_zone(words["ftp_log_zone"] or config.logsum.ftp_log_zone),
         ),
-        by=[words["by"]] if words["by"] else [],
-        names=words["details"] or words["format"] == "json",
+        by={name for name in (words["by"], BY_NIGHT if drawn else None) if name},
+        names=words["details"] or words["format"] == "json" or bool(words["html"]),
+        latest=_LATEST if words["html"] else 0,
     )
 
 

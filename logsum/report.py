@@ -19,7 +19,7 @@ from logsum.tally import Tally, tally
 from logsum.transfers import transfers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
     from archq.config import Config
@@ -50,7 +50,7 @@ class Request:
     period: Period
     now: int
     logs: Logs
-    by: Sequence[str] = ()  # tables of what
+    by: Collection[str] = ()  # tables of what
     names: bool = False  # whether names that were used twice are looked for
     latest: int = 0  # how many of the last arrivals and failures are told one by one
 
