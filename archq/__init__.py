@@ -6,11 +6,12 @@ command ``archq submit`` does, with the same guarantees and without a subprocess
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from archq.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from archq.submission import Request, submit
 
 __all__ = ["Request", "__version__", "submit"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
 import sys
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from archq.errors import ArchqError, ExitStatus, UsageError, from_os_error
+from archq.light import IntEnum, contextmanager, suppress
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TextIO
+    from typing import NoReturn, TextIO
 
     import click
 
@@ -32,12 +30,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class Colour(StrEnum):
+class Colour(IntEnum):
     """What a line is told in where colour says more than the words alone, and a terminal shows it."""
 
-    PLAIN = ""
-    RED = "31"
-    YELLOW = "33"
+    PLAIN = 0
+    RED = 31
+    YELLOW = 33
 
 
 def tell(line: str, colour: Colour = Colour.PLAIN) -> None:
@@ -72,7 +70,7 @@ def complain(program: str, message: str) -> None:
         _discard(sys.stderr)
 
 
-@contextlib.contextmanager
+@contextmanager
 def progress(label: str, total: int, unit: str | None = None) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how far work has come that takes longer than a second; yield what to call with each step.
 
@@ -112,6 +110,11 @@ def run(program: str, main: Callable[[], int | None]) -> int:
         if status == ExitStatus.DONE:
             return _told(program, from_os_error(error, "write standard output"))
     return status
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with ``status``, all being written and closed: the interpreter's own way out takes 1.5 ms."""
+    os._exit(status)
 
 
 def _status_of(program: str, main: Callable[[], int | None]) -> int:
@@ -181,6 +184,8 @@ def _tried(error: OSError) -> str:
 
 def _reader_left() -> bool:
     """Say whether it is the reader of our output that has gone, and not the other end of some connection."""
+    import select
+
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -191,7 +196,7 @@ def _reader_left() -> bool:
 
 def _discard(stream: TextIO) -> None:
     """Let what ``stream`` still holds vanish: the interpreter would try it again at its end, and complain."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, stream.fileno())
         os.close(devnull)

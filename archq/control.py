@@ -6,22 +6,20 @@ the last, so that no truncation of a control file can be taken for a whole one.
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from archq import fields
-from archq.checksum import Checksum, UnknownAlgorithmError, parse_checksum
+from archq.checksum import Checksum, UnknownAlgorithmError, new_hasher, parse_checksum
 from archq.errors import MalformedError, TemporaryError, UsageError
 from archq.instants import format_instant, parse_instant
+from archq.light import dataclass, field, pattern
 from archq.names import checked_file_name, checked_id, checked_instrument
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = "1"
 MAX_SIZE = 65_536  # bytes
+ROOM_FOR_DELIVERY = 640  # bytes: what a delivery adds, ``started``, ``seconds``, ``tries`` and a ``signature``
 MAX_SECONDS = 1e12  # more than anybody waits, and exact to the millisecond
 
 REQUIRED = ("archq", "id", "instrument", "name", "size", "checksum", "mtime", "queued")
@@ -42,9 +40,9 @@ OPTION = "option."  # the prefix of the keys that carry what the user said with 
 SIGNATURE = "signature"
 MUST = "must."  # the prefix of keys that a reader has to understand or leave the arrival alone
 
-_CHECK_LINE = re.compile(rb"^check=[^\n]*\n", re.MULTILINE)
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
-_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+_CHECK_LINE = pattern(rb"(?m)^check=[^\n]*\n")
+_NUMBER = pattern(r"0|[1-9][0-9]{0,18}")
+_SECONDS = pattern(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
 class IncompleteControlFileError(MalformedError):
@@ -99,19 +97,25 @@ class ControlFile:
             raise MalformedError(f"{self.name}: a try cannot last {self.seconds} s")
 
 
-def format_control(control: ControlFile) -> bytes:
-    """Return the text of ``control``; raise MalformedError where it would be longer than MAX_SIZE."""
+def format_control(control: ControlFile, *, room: int = 0) -> bytes:
+    """Return the text of ``control``; raise MalformedError where it, and ``room`` bytes more, exceed MAX_SIZE."""
     text = seal(fields.format_lines(_pairs(control)).encode())
-    if len(text) > MAX_SIZE:
+    if len(text) + room > MAX_SIZE:
         raise MalformedError(
-            f"{control.name}: the control file would have {len(text)} bytes, at most {MAX_SIZE} are allowed"
+            f"{control.name}: the control file would have {len(text) + room} bytes, at most {MAX_SIZE} are allowed"
         )
     return text
 
 
 def seal(text: bytes) -> bytes:
     """Return ``text`` with the line that proves it whole."""
-    return text + b"check=sha256:" + hashlib.sha256(text).hexdigest().encode() + b"\n"
+    return text + b"check=sha256:" + _digest(text).encode() + b"\n"
+
+
+def _digest(text: bytes) -> str:
+    hasher = new_hasher("sha256", len(text))
+    hasher.update(text)
+    return hasher.hexdigest()
 
 
 def unseal(text: bytes) -> bytes:

@@ -6,25 +6,24 @@ kernel may have dropped the very pages it could not write and report success the
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
-import functools
 import os
-import re
-import signal
 import stat
 import time
-from typing import TYPE_CHECKING
 
 from archq.checksum import write_all
+from archq.light import contextmanager, suppress
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
     from collections.abc import Callable, Iterator
     from os import PathLike
 
     Name = str | bytes | PathLike[str]
+
+_libraries: list[ctypes.CDLL] = []
 
 UNFINISHED = ".new"  # ends the name of what is being written over another file
 CUT = b" (cut short)\n"  # ends a line that a dead writer left unfinished, so that no reader takes it for a whole one
@@ -72,7 +71,7 @@ def open_unfollowed(name: Name, *, directory: int | None = None) -> int:
     return descriptor
 
 
-@contextlib.contextmanager
+@contextmanager
 def opened_file(name: Name, *, directory: int | None = None) -> Iterator[int]:
     """Hold a descriptor as :func:`open_unfollowed` returns it."""
     descriptor = open_unfollowed(name, directory=directory)
@@ -91,7 +90,7 @@ def open_directory(path: Name, *, directory: int | None = None) -> int:
     return os.open(path, _DIRECTORY, dir_fd=directory)
 
 
-@contextlib.contextmanager
+@contextmanager
 def opened_directory(path: Name, *, directory: int | None = None) -> Iterator[int]:
     """Hold a descriptor of the directory ``path``; its last component is not followed."""
     descriptor = open_directory(path, directory=directory)
@@ -149,13 +148,13 @@ def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
     One writer at a time: the temporary name beside it is fixed, so a dead writer's leftover is used again.
     """
     temporary = f"{path}{UNFINISHED}"
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(temporary)
     try:
         write_new(temporary, content, mode)
         _replace(temporary, path, content)
     except OSError:
-        with contextlib.suppress(OSError):  # the first reason is the one to tell
+        with suppress(OSError):  # the first reason is the one to tell
             remove(temporary)
         raise
     sync_directory(os.path.dirname(path) or ".")
@@ -277,7 +276,7 @@ def take(name: Name, *, source_directory: int, target_directory: int, target: Na
 
 def remove(name: Name, *, directory: int | None = None) -> None:
     """Remove a name; already gone is fine.  The caller syncs."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
 
 
@@ -310,13 +309,15 @@ def clone(source: int, target: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
+@contextmanager
 def without_writers(descriptor: int) -> Iterator[Callable[[], bool] | None]:
     """Hold a lease on an open file of our own; yield what says whether nobody can have written it since.
 
     It is granted only while nobody has the file open for writing (else None is yielded), and lost when somebody opens
     it so (fcntl(2), F_SETLEASE).
     """
+    import signal
+
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # ignored by default; SIGIO would end us
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -331,6 +332,8 @@ def without_writers(descriptor: int) -> Iterator[Callable[[], bool] | None]:
 
 def can_sync_filesystem() -> bool:
     """Say whether :func:`sync_filesystem` works here and tells errors; else every file has to be synced by itself."""
+    import re
+
     release = re.match(r"([0-9]+)[.]([0-9]+)", os.uname().release)
     if not release or (int(release[1]), int(release[2])) < _SYNCFS_TELLS:
         return False
@@ -349,12 +352,13 @@ def sync_filesystem(descriptor: int) -> None:
         raise _system_error()
 
 
-@functools.cache
 def _system_library() -> ctypes.CDLL:
     """Return the C library, for what the os module leaves out; ctypes costs milliseconds, so only when needed."""
     import ctypes
 
-    return ctypes.CDLL(None, use_errno=True)
+    if not _libraries:
+        _libraries.append(ctypes.CDLL(None, use_errno=True))
+    return _libraries[0]
 
 
 def _system_error(*names: Name) -> OSError:
@@ -412,7 +416,7 @@ def lock(descriptor: int, *, wait: bool = True) -> bool:
     return True
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked(path: str, *, mode: int = 0o600, wait: bool = True) -> Iterator[int]:
     """Hold an exclusive lock on the file ``path``, made if missing; the kernel frees it when its holder dies.
 
@@ -439,7 +443,7 @@ def locks_reach_everybody(path: str, *, table: str = "/proc/self/mountinfo") -> 
     """
     device = os.stat(path).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
-    with contextlib.suppress(FileNotFoundError), open(table, encoding="utf-8", errors="replace") as lines:
+    with suppress(FileNotFoundError), open(table, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             mount, _separator, rest = line.partition(" - ")
             kind, _source, options = [*rest.split(), "", "", ""][:3]
@@ -449,7 +453,7 @@ def locks_reach_everybody(path: str, *, table: str = "/proc/self/mountinfo") -> 
     return True
 
 
-@contextlib.contextmanager
+@contextmanager
 def locked_by_name(path: str) -> Iterator[None]:
     """Hold a lock that is a name in a directory, for file servers on which others do not work.
 
@@ -462,7 +466,7 @@ def locked_by_name(path: str) -> Iterator[None]:
     try:
         while True:
             os.utime(own)
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 os.link(own, path)
             facts = os.stat(own)
             if facts.st_nlink == 2:
@@ -486,7 +490,7 @@ def _break_stale_lock(path: str, own: str, now: float) -> None:
         os.rename(path, f"{own}.stale")
         moved = os.stat(f"{own}.stale")
         if (seen.st_ino, seen.st_mtime_ns) != (moved.st_ino, moved.st_mtime_ns):  # an inode's number is used again
-            with contextlib.suppress(FileExistsError):
+            with suppress(FileExistsError):
                 os.link(f"{own}.stale", path)
     except FileNotFoundError:
         return
@@ -511,9 +515,9 @@ def is_locked(path: str) -> bool:
 def _opened_or_made(path: str, mode: int, flags: int = 0) -> int:
     """Return a descriptor that reads and writes; only a file that is made here gets the mode."""
     while True:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             descriptor = os.open(path, _CREATE | flags, mode)
             os.fchmod(descriptor, mode)
             return descriptor

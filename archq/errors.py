@@ -6,8 +6,12 @@ The statuses follow BSD's sysexits(3) where it has one; 2, 3 and 130 follow shel
 from __future__ import annotations
 
 import errno
-from enum import IntEnum
-from typing import ClassVar
+
+from archq.light import IntEnum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class ExitStatus(IntEnum):

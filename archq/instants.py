@@ -6,15 +6,15 @@ A ``float`` or a ``datetime`` would lose the last three digits of a file's times
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
+import time
 
 from archq.errors import MalformedError
+from archq.light import pattern
 
 SECOND = 1_000_000_000  # nanoseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TEXT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799  # seconds: 0001-01-01T00:00:00 and 9999-12-31T23:59:59
+_TEXT = pattern(r"(?a)(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z")
 
 
 def format_instant(instant: int, digits: int = 9) -> str:
@@ -23,22 +23,22 @@ def format_instant(instant: int, digits: int = 9) -> str:
     Raise MalformedError for what no four-digit year holds: some filesystems keep such timestamps.
     """
     seconds, nanoseconds = divmod(instant, SECOND)
-    try:
-        whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
-    except OverflowError as error:
-        raise MalformedError(f"not a time of the years 1 to 9999: {seconds} s since 1970") from error
+    if not _FIRST <= seconds <= _LAST:
+        raise MalformedError(f"not a time of the years 1 to 9999: {seconds} s since 1970")
+    year, month, day, hour, minute, second, *_rest = time.gmtime(seconds)
     fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
-    return f"{whole}{fraction}Z"
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{fraction}Z"
 
 
 def parse_instant(text: str) -> int:
     """Return the instant that ``text`` names; raise MalformedError if it names none."""
+    from datetime import UTC, datetime  # a command that only writes instants does not wait for it
+
     match = _TEXT.fullmatch(text)
     if not match:
         raise MalformedError(f"not a UTC time such as 2026-11-20T03:14:15.9Z: {text!r}")
     try:
-        whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+        since = datetime.fromisoformat(match[1]).replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     except ValueError as error:
         raise MalformedError(f"no such time: {text!r}") from error
-    since = whole - _EPOCH
     return (since.days * 86_400 + since.seconds) * SECOND + int((match[2] or "").ljust(9, "0"))

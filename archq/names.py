@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from dataclasses import dataclass
 
 from archq.errors import MalformedError, UsageError
+from archq.fields import LETTERS_AND_DIGITS, consists_of
+from archq.light import dataclass, pattern
 
 DATA = "df"  # after the data and control files of lpd (RFC 1179)
 CONTROL = "cf"
@@ -17,12 +17,10 @@ PROBE_INSTRUMENT = "archq-probe"  # `archq doctor` sends under it, and every swe
 UNDEFINED_INSTRUMENT = "undef"
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-_ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
-_INSTRUMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,31}", re.ASCII)
-_WIRE = re.compile(
+_IN_INSTRUMENTS = f"{LETTERS_AND_DIGITS}_+-"
+_WIRE = pattern(
     r"(?P<instrument>[A-Za-z0-9][A-Za-z0-9_+-]{0,31})\.(?P<id>[0-7][0-9a-hjkmnp-tv-z]{25})"
-    r"\.(?P<attempt>[1-9][0-9]{0,8})\.(?P<kind>df|cf)",
-    re.ASCII,
+    r"\.(?P<attempt>[1-9][0-9]{0,8})\.(?P<kind>df|cf)"
 )
 
 
@@ -38,14 +36,17 @@ def new_id(instant: int | None = None) -> str:
 
 def checked_id(text: str) -> str:
     """Return ``text`` if it is an id, else raise MalformedError."""
-    if not _ID.fullmatch(text):
+    if len(text) != 26 or text[0] not in "01234567" or not consists_of(text, _CROCKFORD):
         raise MalformedError(f"not an id (26 characters, a ULID in lower case): {text[:40]!r}")
     return text
 
 
 def checked_instrument(text: str) -> str:
     """Return ``text`` if it can name an instrument, else raise UsageError."""
-    if not _INSTRUMENT.fullmatch(text) or text == ALL_INSTRUMENTS:
+    if (
+        not (0 < len(text) <= 32 and text[0] not in "_+-" and consists_of(text, _IN_INSTRUMENTS))
+        or text == ALL_INSTRUMENTS
+    ):
         raise UsageError(
             f"not an instrument's name: {text[:40]!r}; use up to 32 letters, digits, '_', '+' or '-', "
             f"a letter or digit first, and not {ALL_INSTRUMENTS!r}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
 from archq.errors import ConfigurationError, UsageError
-from archq.fields import KEY
+from archq.fields import is_key
+from archq.light import dataclass, field, pattern
 from archq.names import checked_instrument
 from archq.quantities import parse_duration
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -18,7 +16,8 @@ _SYNONYMS = {"inst": "instrument"}
 _REMOTE = {"remhost": "host", "rempath": "path", "remuser": "user", "rempw": "password"}
 KEYWORDS = frozenset({"instrument", "maxftp", "dir", *_SYNONYMS, *_REMOTE})  # all with a meaning here or there
 # remhost is a host with an optional port, nothing that could be taken for more of a URL.
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_HOST = pattern(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_SEPARATORS = ", \t\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +34,8 @@ class Remote:
 
     def veiled(self, message: str) -> str:
         """Return ``message`` with our values replaced by their keywords: it is about to be shown to everybody."""
+        import re
+
         host = re.sub(r":[0-9]+$", "", self.host or "").strip("[]")
         values = {
             self.host: "remhost",
@@ -85,22 +86,28 @@ def check_options(words: Mapping[str, str]) -> Options:
 
 def _whole_word(value: str) -> str:
     """Return a pattern that finds ``value``, but not in the midst of a longer word."""
+    import re
+
     before, after = (r"\b" if re.fullmatch(r"\w", character) else "" for character in (value[0], value[-1]))
     return f"{before}{re.escape(value)}{after}"
 
 
 def _keyword(key: str) -> str:
     keyword = _SYNONYMS.get(key.lower(), key.lower())
-    if not KEY.fullmatch(keyword):
+    if not is_key(keyword):
         raise UsageError(f"-o {key[:40]}: not a keyword: write KEY=VALUE with letters and digits in KEY")
     return keyword
 
 
 def _split(text: str) -> list[str]:
+    if not any(sign in text for sign in "\"'\\"):
+        for separator in _SEPARATORS:
+            text = text.replace(separator, " ")
+        return [word for word in text.split(" ") if word]
     import shlex
 
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
-    lexer.whitespace = ", \t\r\n"
+    lexer.whitespace = _SEPARATORS
     lexer.whitespace_split = True
     lexer.commenters = ""
     try:
@@ -121,10 +128,15 @@ def _remote(words: Mapping[str, str]) -> Remote:
         raise UsageError(f"-o {empty[0]}=: has no value")
     if broken := [key for key in _REMOTE if any(character in words.get(key, "") for character in "\r\n\0")]:
         raise UsageError(f"-o {broken[0]}: has control characters")  # they would end a line of FTP's
-    host = _HOST.fullmatch(words.get("remhost", "localhost"))
-    if not host or int(host["port"] or 1) not in range(1, 65_536):
-        raise UsageError(f"-o remhost={words['remhost']}: not a host's name or address, with a port or without")
+    if "remhost" in words:
+        _check_host(words["remhost"])
     return Remote(**{name: words.get(key) for key, name in _REMOTE.items()})
+
+
+def _check_host(text: str) -> None:
+    host = _HOST.fullmatch(text)
+    if not host or int(host["port"] or 1) not in range(1, 65_536):
+        raise UsageError(f"-o remhost={text}: not a host's name or address, with a port or without")
 
 
 def _checked_dir(words: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from archq.errors import ConfigurationError
+from archq.fields import LETTERS
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {"": 1, "b": 1} | {
@@ -13,7 +12,7 @@ _BYTES = {"": 1, "b": 1} | {
     for unit, factor in ((letter, 1000), (f"{letter}b", 1000), (f"{letter}ib", 1024))
 }
 _MOST = 2**63  # beyond it nothing can be counted, so an infinity is a mistake and not a wish
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+_BLANKS = " \t\n\r\f\v"
 
 
 def parse_duration(value: object) -> float:
@@ -61,7 +60,14 @@ def _quantity(value: object, units: dict[str, int], wanted: str) -> float:
 def _in_base_units(value: object, units: dict[str, int]) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if not match or match[2].lower() not in units:
+    if not isinstance(value, str):
         return None
-    return float(match[1]) * units[match[2].lower()]
+    text = value.strip(_BLANKS)
+    number = text.rstrip(LETTERS)
+    unit = units.get(text[len(number) :].lower())
+    return float(number) * unit if unit and _is_decimal(number.rstrip(_BLANKS)) else None
+
+
+def _is_decimal(text: str) -> bool:
+    whole, point, fraction = text.partition(".")
+    return text.isascii() and whole.isdigit() and (fraction.isdigit() if point else True)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import stat
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.checksum import ReadError, copy_and_sum, sum_file
 from archq.config import load, places
-from archq.control import ControlFile, format_control
+from archq.control import ROOM_FOR_DELIVERY, ControlFile, format_control
 from archq.errors import (
     DISK_FULL,
     ArchqError,
@@ -28,6 +23,7 @@ from archq.errors import (
     from_os_error,
 )
 from archq.instants import SECOND
+from archq.light import contextmanager, dataclass, pattern
 from archq.names import checked_file_name, new_id
 from archq.options import Options, check_options, parse_words
 from archq.spool import Draft, RequestId, Spool, Ticket
@@ -36,14 +32,16 @@ from archq.spool.records import format_record
 from archq.spool.wakeup import wake
 from archq.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from archq.checksum import Checksum
     from archq.config import Config, QueueSettings
     from archq.options import Remote
 
 STANDARD_INPUT = "-"
+_TIME_OF_DAY = pattern(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(Z?)")
 QUEUE_VARIABLES = ("LPDEST", "PRINTER")  # as lp looks for its default destination
 
 
@@ -100,9 +98,10 @@ def submit(
 
 
 def _as_words(options: Mapping[str, str] | Iterable[str] | str) -> Mapping[str, str]:
-    if isinstance(options, Mapping):
-        return {key: str(value) for key, value in options.items()}
-    return parse_words([options] if isinstance(options, str) else options)
+    if isinstance(options, str):
+        return parse_words([options])
+    pairs = getattr(options, "items", None)  # collections.abc, which knows a Mapping, takes 1.3 ms
+    return {key: str(value) for key, value in pairs()} if pairs else parse_words(options)
 
 
 def _sources(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -270,7 +269,7 @@ class _Submission:
             agent=f"archq/{__version__}",
             options=self.options.travelling,
         )
-        self.draft.write(f"{part}.cf", _with_room(control))
+        self.draft.write(f"{part}.cf", format_control(control, room=ROOM_FOR_DELIVERY))
         return size
 
     def name_of(self, source: str) -> str:
@@ -342,7 +341,7 @@ def _title(source: str) -> str:
     return "standard input" if source == STANDARD_INPUT else os.path.basename(source)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _opened(source: str) -> Iterator[int]:
     if source == STANDARD_INPUT:
         if sys.stdin is None:
@@ -397,7 +396,7 @@ def not_before(when: str, now: int) -> tuple[str | None, int]:
         return f"held by {account_name()}", 0
     if when in ("immediate", "resume"):
         return None, 0
-    match = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(Z?)", when, re.ASCII)
+    match = _TIME_OF_DAY.fullmatch(when)
     if not match:
         raise UsageError(f"-H {when}: not hold, immediate or a local time such as 18:30 (in UTC: 01:30Z)")
     return None, (_next_utc if match[3] else _next_local)(int(match[1]), int(match[2]), now)
@@ -416,12 +415,6 @@ def _next_local(hour: int, minute: int, now: int) -> int:
     if instant <= now:
         instant = int(time.mktime((*wanted[:2], wanted[2] + 1, *wanted[3:]))) * SECOND  # mktime carries over
     return instant
-
-
-def _with_room(control: ControlFile) -> bytes:
-    """Return the control file's text; raise MalformedError if it could not take what its delivery adds to it."""
-    format_control(replace(control, started=control.queued, seconds=1e11, tries=10**9, signature="0" * 512))
-    return format_control(control)
 
 
 def account_name() -> str:

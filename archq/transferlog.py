@@ -5,14 +5,12 @@ A line is a time, an outcome's name and ``key=value`` facts, encoded as in the c
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from archq import fields
 from archq.errors import MalformedError
 from archq.instants import format_instant, parse_instant
+from archq.light import dataclass
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,8 +28,6 @@ ERROR = "error"
 FINAL = frozenset({FILED, DUPLICATE, CONFLICT, REJECTED, SUPERSEDED, SWEPT})  # an arrival gets exactly one of these
 PASSING = frozenset({STALE, ERROR})
 
-_OUTCOME = re.compile(r"[a-z][a-z-]*", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -42,7 +38,7 @@ class Outcome:
     facts: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        if not _OUTCOME.fullmatch(self.outcome):
+        if self.outcome[:1] in ("", "-") or not fields.consists_of(self.outcome, "abcdefghijklmnopqrstuvwxyz-"):
             raise MalformedError(f"not an outcome: {self.outcome[:40]!r}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from archq.cli import cli
+from archq.commands import cli
 from archq.config import load
 from archq.shipping.shipper import BEAT_EVERY
 from logsum.cli import command as logsum_command

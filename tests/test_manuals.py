@@ -18,7 +18,7 @@ import pytest
 import logsum.cli
 import sweeper.cli
 from archq import config, control, options, spool, status, transferlog
-from archq.cli import cli
+from archq.commands import cli
 from archq.errors import ExitStatus
 from archq.shipping import queues as shipping
 from archq.shipping import schedule, shipper

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.metadata import Metadata
 
-from archq.cli import cli
+from archq.commands import cli
 from archq.version import __version__
 from tests.packages import ROOT, built, installed, run
 from tests.tools import located

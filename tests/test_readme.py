@@ -16,7 +16,7 @@ import click
 import pytest
 
 import archq
-from archq.cli import cli
+from archq.commands import cli
 from tests import readme
 from tests.packages import installed
 from tests.servers.process import HOST

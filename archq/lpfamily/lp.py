@@ -6,15 +6,16 @@ import errno
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
 
 from archq.config import load
+from archq.console import leave
 from archq.lpfamily.command import FamilyError, refuse_mistakes, run_drop_in, told_about_itself, warn
 from archq.lpfamily.scanner import Flags, last_values, operands, scan
 from archq.lpfamily.system import hand_over, system_program
 from archq.lpfamily.words import copies_of, priority_of, when_of
 from archq.submission import QUEUE_VARIABLES, STANDARD_INPUT, EmptyInputError, announce, submit
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -52,7 +53,7 @@ Destinations that are no queue of archq are handed to the system's own lp.
 
 def main() -> None:
     """Run the command and exit."""
-    sys.exit(run_drop_in(lp))
+    leave(run_drop_in(lp))
 
 
 def lp(arguments: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import locale
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq.config import load
@@ -69,7 +70,7 @@ def _foreign(config: Config, word: Word, own_default: bool) -> list[Word]:
         return [] if own_default else [word]
     own = _own_names(config, word)
     foreign = [name for name in names_of(word) if name not in own]
-    return [word._replace(value=",".join(foreign))] * bool(foreign) if own else [word]
+    return [replace(word, value=",".join(foreign))] * bool(foreign) if own else [word]
 
 
 def names_of(word: Word) -> list[str]:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from archq.light import dataclass, field
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
 
 LONG_OPTIONS = ("--help", "--version")
 
 
-class Flags(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Flags:
     """The letters that a program takes."""
 
     plain: str = ""  # stand alone
-    valued: Mapping[str, str] = {}  # have a value, which is called so in messages
+    valued: Mapping[str, str] = field(default_factory=dict)  # have a value, which is called so in messages
     listed: str = ""  # have a value if the next word is no option
 
 
-class Word(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Word:
     """An option or, with an empty ``flag``, an operand."""
 
     flag: str  # one letter, or a long option with its dashes
@@ -34,11 +35,11 @@ def scan(words: Sequence[str], flags: Flags) -> list[Word]:
     Letters may be clustered and values attached; options may follow operands, ``--`` ends them; ``-`` is an operand.
     """
     found: list[Word] = []
-    waiting = deque(words)
+    waiting = list(reversed(words))
     while waiting:
-        word = waiting.popleft()
+        word = waiting.pop()
         if word == "--":
-            return [*found, *(Word("", operand) for operand in waiting)]
+            return [*found, *(Word("", operand) for operand in reversed(waiting))]
         if word.startswith("--"):
             found.append(Word(word, problem="" if word in LONG_OPTIONS else f'unknown option "{word}"'))
         elif word.startswith("-") and len(word) > 1:
@@ -48,16 +49,16 @@ def scan(words: Sequence[str], flags: Flags) -> list[Word]:
     return found
 
 
-def _cluster(letters: str, waiting: deque[str], flags: Flags) -> Iterator[Word]:
+def _cluster(letters: str, waiting: list[str], flags: Flags) -> Iterator[Word]:
     """Yield the options of one word; the last may take the next one of the ``waiting`` words as its value."""
     for position, letter in enumerate(letters, start=1):
         attached = letters[position:]
         if letter in flags.valued:
-            yield _valued(letter, attached or (waiting.popleft() if waiting else None), flags)
+            yield _valued(letter, attached or (waiting.pop() if waiting else None), flags)
             return
         if letter in flags.listed:
-            follows = bool(waiting) and not waiting[0].startswith("-")
-            yield Word(letter, attached or (waiting.popleft() if follows else None))
+            follows = bool(waiting) and not waiting[-1].startswith("-")
+            yield Word(letter, attached or (waiting.pop() if follows else None))
             return
         yield Word(letter, problem="" if letter in flags.plain else f'unknown option "{letter}"')
 

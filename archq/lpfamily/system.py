@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from archq.lpfamily.command import FamilyError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import NoReturn
 
     from archq.config import Config
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 USUAL_PLACES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 # The files that this process has run already, as device:inode.  A wrapper that leads back to us is not run again.
 GUARD = "ARCHQ_LP_PASSED"
-_SIGNALS_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)  # which it ignores, and exec would hand that on
 
 
 def system_program(name: str, config: Config, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -40,10 +39,12 @@ def was_handed_on(environment: Mapping[str, str] = os.environ) -> bool:
 
 def hand_over(program: str, name: str, arguments: Sequence[str]) -> NoReturn:
     """Become ``program``, which is called ``name``, with ``arguments`` and our standard input as they are."""
+    import signal
+
     passed = " ".join(sorted(_passed(os.environ) | {_identity(program)}))
     if sys.stdout is not None:
         sys.stdout.flush()
-    for number in _SIGNALS_OF_PYTHON:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that on
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(program, [name, *arguments], {**os.environ, GUARD: passed})

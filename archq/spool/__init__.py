@@ -17,14 +17,9 @@ its account) and ``log/`` (what happened, a file a day).
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import stat
 import time
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Self
 
 from archq import durable
 from archq.control import ControlFile, parse_control
@@ -39,15 +34,20 @@ from archq.errors import (
 )
 from archq.fields import decode, encode
 from archq.instants import format_instant
+from archq.light import contextmanager, dataclass, field, pattern, suppress
 from archq.names import checked_id, new_id
 from archq.options import Remote
-from archq.spool.filestate import FileState
-from archq.spool.queuestate import QueueState
 from archq.spool.records import format_record, parse_record
 from archq.transferlog import Outcome, format_outcome
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from archq.spool.filestate import FileState
+    from archq.spool.queuestate import QueueState
 
 BUILDING = "building"
 QUEUED = "queued"
@@ -60,8 +60,7 @@ DEAD_WRITER_AGE = 3600.0  # seconds: a writer between mkdir and its lock looks d
 
 SYNCED_TOGETHER = 32  # files of a request from which on one wait for the whole disk is shorter than one for each
 
-_SEQUENCE = re.compile(rb"[0-9]{20}\n")
-_REQUEST_ID = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})-([1-9][0-9]{0,17})", re.ASCII)
+_REQUEST_ID = pattern(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})-([1-9][0-9]{0,17})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,6 +134,7 @@ class Spool:
     def __init__(self, root: str) -> None:
         """Open the spool at ``root``, made if it is missing; raise an ArchqError if it cannot be used."""
         self.root = root
+        self._id = ""
         if os.path.exists(root) and not os.path.isdir(root):
             raise CannotCreateError(f"cannot use the spool {root}: it is no directory; configure another")
         try:
@@ -167,17 +167,18 @@ class Spool:
         """Return the path of something in this spool."""
         return os.path.join(self.root, *names)
 
-    @cached_property
+    @property
     def id(self) -> str:
         """The ULID that tells this spool from every other, made at its first use."""
-        with self._sequence():
-            path = self.place("id")
-            if not os.path.exists(path):
-                durable.write_over(path, f"{new_id()}\n".encode(), self.file_mode)
-            with open(path, encoding="ascii") as file:
-                return checked_id(file.read().rstrip("\n"))
+        if not self._id:
+            with self._sequence():
+                path = self.place("id")
+                if not os.path.exists(path):
+                    durable.write_over(path, f"{new_id()}\n".encode(), self.file_mode)
+                self._id = checked_id(_text_of(path).rstrip("\n"))
+        return self._id
 
-    def _sequence(self) -> contextlib.AbstractContextManager[int]:
+    def _sequence(self) -> AbstractContextManager[int]:
         return durable.locked(self.place("sequence"), mode=self.file_mode)
 
     def next_number(self) -> int:
@@ -197,12 +198,12 @@ class Spool:
 
     def _last_number(self, sequence: int) -> int:
         text = os.pread(sequence, 32, 0)
-        if _SEQUENCE.fullmatch(text):
+        if len(text) == 21 and text.endswith(b"\n") and text[:-1].isdigit():
             return int(text)
         # New, or torn by a power cut (what is left may be digits, too): the requests that are there tell.
         return max((request.number for state in STATES for request in self.requests(state)), default=0)
 
-    @contextlib.contextmanager
+    @contextmanager
     def draft(self, *, files: int = 1) -> Iterator[Draft]:
         """Hold a place to build a request of so many ``files`` in; whatever is left in it at the end is removed."""
         together = files >= SYNCED_TOGETHER and durable.can_sync_filesystem()
@@ -220,7 +221,7 @@ class Spool:
     def clear_dead_drafts(self, now: float) -> None:
         """Remove what writers left behind that are surely dead: old, and nobody holds their lock."""
         for entry in os.scandir(self.place(BUILDING)):
-            with contextlib.suppress(OSError), durable.opened_directory(entry.path) as directory:
+            with suppress(OSError), durable.opened_directory(entry.path) as directory:
                 if now - os.fstat(directory).st_mtime > DEAD_WRITER_AGE and durable.lock(directory, wait=False):
                     _remove_tree(entry.path)
 
@@ -277,6 +278,8 @@ class Spool:
         return SpooledFile(request=request, part=part, path=path, control=control, state=self._file_state(path))
 
     def _file_state(self, path: str) -> FileState:
+        from archq.spool.filestate import FileState
+
         try:
             return parse_record(FileState, _text_of(f"{path}.state"))
         except FileNotFoundError:
@@ -288,7 +291,7 @@ class Spool:
             durable.write_over(f"{file.path}.state", format_record(state).encode(), self.file_mode)
         return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
 
-    @contextlib.contextmanager
+    @contextmanager
     def _locked(self, control: str) -> Iterator[None]:
         """Keep others from recording a state of the same file.
 
@@ -337,7 +340,7 @@ class Spool:
         durable.make_directory(self.place("queues", queue), self.directory_mode)
         return self.place("queues", queue, name)
 
-    def own_queue(self, queue: str) -> contextlib.AbstractContextManager[int]:
+    def own_queue(self, queue: str) -> AbstractContextManager[int]:
         """Be the one shipper of ``queue``; raise BlockingIOError at once if another one is."""
         return durable.locked(self.queue_place(queue, "lock"), mode=self.file_mode, wait=False)
 
@@ -348,7 +351,9 @@ class Spool:
 
     def queue_state(self, queue: str) -> QueueState:
         """Return what the last shipper said of ``queue``."""
-        with contextlib.suppress(FileNotFoundError):
+        from archq.spool.queuestate import QueueState
+
+        with suppress(FileNotFoundError):
             return parse_record(QueueState, _text_of(self.queue_place(queue, "state")))
         return QueueState()
 
@@ -358,7 +363,7 @@ class Spool:
 
     def queue_hold(self, queue: str) -> str | None:
         """Return why a person holds ``queue``, None if nobody does."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             return decode(_text_of(self.queue_place(queue, "hold")).rstrip("\n"))
         return None
 
@@ -368,13 +373,13 @@ class Spool:
         if reason is not None:
             durable.write_over(path, f"{encode(reason)}\n".encode(), self.file_mode)
             return
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(path)
         durable.sync_directory(os.path.dirname(path))
 
     def known_account(self, queue: str, url: str) -> str:
         """Return what `archq doctor` found the queue's account at ``url`` to be, "" if it has not looked."""
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             kind, _, known_url = _text_of(self.queue_place(queue, "account")).rstrip("\n").partition(" ")
             return kind if known_url == url else ""
         return ""

@@ -6,12 +6,12 @@ Queued files are never shed.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from archq.errors import TemporaryError
 from archq.quantities import format_size
 from archq.spool import CANCELLED, SENT, RequestId, Spool
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

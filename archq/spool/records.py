@@ -1,27 +1,24 @@
-"""Flat dataclasses as ``key=value`` text: the form of everything the spool remembers."""
+"""Flat frozen values as ``key=value`` text: the form of everything the spool remembers."""
 
 from __future__ import annotations
 
-import typing
-from dataclasses import MISSING, Field, fields
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
-
 from archq.errors import MalformedError
 from archq.fields import format_lines, parse_lines
+from archq.light import changed_fields
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeVar
 
-    from _typeshed import DataclassInstance
+    Record = TypeVar("Record")
 
-    Record = TypeVar("Record", bound=DataclassInstance)
+_known_parsers: dict[type, dict[str, Callable[[str], Any]]] = {}
 
 
-def format_record(record: DataclassInstance) -> str:
+def format_record(record: object) -> str:
     """Return ``record`` as text; fields that have their default value are left out."""
-    changed = (item.name for item in fields(record) if getattr(record, item.name) != _default(item))
-    return format_lines((name, str(getattr(record, name))) for name in changed)
+    return format_lines((name, str(value)) for name, value in changed_fields(record).items())
 
 
 def parse_record(kind: type[Record], text: str) -> Record:
@@ -34,15 +31,15 @@ def parse_record(kind: type[Record], text: str) -> Record:
         raise MalformedError(f"not a record of a {kind.__name__}: {error}") from error
 
 
-def _default(item: Field[Any]) -> object:
-    return item.default if item.default is not MISSING else MISSING
-
-
-@cache
 def _parsers(kind: type) -> dict[str, Callable[[str], Any]]:
-    return {name: _parser(annotation) for name, annotation in typing.get_type_hints(kind).items()}
+    if kind not in _known_parsers:
+        import typing  # 7 ms, for which who submits does not wait
+
+        hints = typing.get_type_hints(kind)
+        _known_parsers[kind] = {name: _parser(typing.get_args(hint), hint) for name, hint in hints.items()}
+    return _known_parsers[kind]
 
 
-def _parser(annotation: Any) -> Callable[[str], Any]:
-    plain = next(iter(typing.get_args(annotation)), annotation)  # of "X | None", X
-    return "True".__eq__ if plain is bool else typing.cast("Callable[[str], Any]", plain)
+def _parser(alternatives: tuple[Any, ...], hint: Any) -> Callable[[str], Any]:
+    plain = next(iter(alternatives), hint)  # of "X | None", X
+    return "True".__eq__ if plain is bool else plain

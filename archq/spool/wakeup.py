@@ -5,11 +5,10 @@ What is read from it only says where to look: the spool is the truth, and a wake
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from dataclasses import dataclass
 
+from archq.light import dataclass, suppress
 from archq.spool import RequestId, Spool
 
 _READ = 65_536  # bytes: a pipe's whole content
@@ -32,7 +31,7 @@ def wake(spool: Spool, queue: str, request: RequestId | None = None, *, is_new: 
             return False
         raise
     try:
-        with contextlib.suppress(BlockingIOError):  # full: it will look at everything soon
+        with suppress(BlockingIOError):  # full: it will look at everything soon
             os.write(descriptor, f"{'+' * is_new}{request or ''}\n".encode())
     finally:
         os.close(descriptor)
@@ -45,7 +44,7 @@ class Wakeup:
     def __init__(self, spool: Spool, queue: str) -> None:
         """Open the FIFO, made if missing.  Open for writing too, so that it does not end when a writer leaves."""
         path = spool.queue_place(queue, "wake")
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.mkfifo(path)
             os.chmod(path, spool.file_mode)
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -65,7 +64,7 @@ class Wakeup:
 
     def ring(self) -> None:
         """Make the FIFO readable: whoever waits for it looks up.  May be called from a signal handler."""
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             os.write(self._descriptor, b"\n")
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from archq.changes import cancel
-from archq.cli import cli
+from archq.commands import cli
 from archq.completion import BY_METAVAR, PROGRAMS, SHELLS, script
 from logsum.cli import command as logsum_command
 from sweeper.cli import command as sweeper_command

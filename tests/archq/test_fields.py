@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from archq import fields
 from archq.errors import MalformedError
 
+KEYS = some.from_regex(fields.KEY.pattern, fullmatch=True)
 ANY_BYTES = some.binary(max_size=80)
 TRAPS = [
     "\x85",
@@ -83,7 +84,7 @@ def test_text_that_no_file_name_can_hold_is_refused(value: str, blanks: bool) ->
         fields.encode(value, blanks=blanks)
 
 
-@given(some.lists(some.tuples(some.from_regex(fields.KEY, fullmatch=True), ANY_BYTES), unique_by=lambda pair: pair[0]))
+@given(some.lists(some.tuples(KEYS, ANY_BYTES), unique_by=lambda pair: pair[0]))
 def test_pairs_survive_in_their_order(raw_pairs: list[tuple[str, bytes]]) -> None:
     pairs = [(key, value_of(raw)) for key, raw in raw_pairs]
     if pairs:
@@ -131,7 +132,7 @@ def test_a_key_that_comes_twice_is_refused() -> None:
         fields.parse_lines("size=1\nname=a\nsize=1\n")
 
 
-@given(some.dictionaries(some.from_regex(fields.KEY, fullmatch=True), ANY_BYTES, min_size=1))
+@given(some.dictionaries(KEYS, ANY_BYTES, min_size=1))
 def test_pairs_on_one_line_are_those_of_one_at_a_time(raw_pairs: dict[str, bytes]) -> None:
     pairs = {key: value_of(raw) for key, raw in raw_pairs.items()}
     words = fields.format_words(pairs).split(" ")
@@ -165,3 +166,14 @@ def outcome_of(parse, text: str) -> dict[str, str] | str:
 def test_line_ends_of_other_systems_are_refused() -> None:
     with pytest.raises(MalformedError, match=r"^a byte that should be percent-encoded: "):
         fields.parse_lines("size=1\r\nname=a\r\n")
+
+
+@given(some.from_regex(fields.KEY.pattern) | some.text("az09._-A\n²", max_size=4))
+def test_what_a_key_is_does_not_depend_on_who_is_asked(text: str) -> None:
+    assert fields.is_key(text) == bool(fields.KEY.fullmatch(text))
+
+
+@given(ANY_BYTES.map(os.fsdecode), some.booleans())
+def test_a_value_without_anything_special_is_its_own_encoding(value: str, blanks: bool) -> None:
+    special = fields._ENCODED_WITH_BLANKS if blanks else fields._ENCODED
+    assert (fields.encode(value, blanks=blanks) == value) == (special.search(value) is None)

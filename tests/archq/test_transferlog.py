@@ -28,7 +28,7 @@ OUTCOMES = some.builds(
     time=some.integers(-(10**6), 10**13).map(lambda milliseconds: milliseconds * 1_000_000),
     outcome=some.sampled_from(sorted(FINAL | PASSING)),
     facts=some.dictionaries(
-        some.from_regex(fields.KEY, fullmatch=True), some.binary(max_size=60).map(os.fsdecode), max_size=5
+        some.from_regex(fields.KEY.pattern, fullmatch=True), some.binary(max_size=60).map(os.fsdecode), max_size=5
     ),
 )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 # Loaded here, so that no import is among the calls: what a program would load late as well.
 import archq.changes
-import archq.cli
+import archq.commands
 import archq.shipping.queues
 import archq.shipping.worker
 import archq.spool.fsck
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-COMMANDS = {"archq": archq.cli.cli, "sweeper": sweeper.cli.command}
+COMMANDS = {"archq": archq.commands.cli, "sweeper": sweeper.cli.command}
 MOST_SECONDS = 40.0
 _PR_SET_PTRACER = 0x59616D61  # linux/prctl.h: who is not root may attach to our children only if they let us
 _ANYBODY = ctypes.c_ulong(-1)

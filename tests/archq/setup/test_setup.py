@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archq.cli import cli
+from archq.commands import cli
 from archq.errors import NotPermittedError
 from archq.setup import configuration_file, doctor
 from archq.setup.sites import DROP_BOXES

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from archq.errors import MalformedError
+from archq.light import dataclass
 from archq.spool import Ticket
 from archq.spool.filestate import FileState, Phase
 from archq.spool.queuestate import QueuePhase, QueueState

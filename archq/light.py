@@ -1,0 +1,212 @@
+"""What our modules use of dataclasses, enum, contextlib and re, made so that nobody waits for it.
+
+These four take 17 ms to load, more than twice what ``lp`` needs for all of its work.  To a type checker the names here
+are the standard library's own, and they keep its promises as far as they go: values are frozen and have slots, and
+``replace``, ``fields`` and ``asdict`` take them as they take any dataclass.
+"""
+
+from __future__ import annotations
+
+__all__ = ["IntEnum", "changed_fields", "contextmanager", "dataclass", "field", "pattern", "suppress"]
+
+TYPE_CHECKING = False  # true to a type checker, under whichever module's name; typing itself takes 7 ms
+if TYPE_CHECKING:
+    from contextlib import contextmanager, suppress
+    from dataclasses import dataclass, field
+    from enum import IntEnum
+    from re import compile as pattern
+
+    def changed_fields(value: object) -> dict[str, object]:
+        """Return the fields of ``value``, by their names, that have no default or another value than that."""
+else:
+    _set = object.__setattr__
+
+    class field:  # noqa: N801
+        """What a field has beside its name and type."""
+
+        def __init__(self, *, default=None, default_factory=None, repr=True):  # noqa: A002
+            self.default, self.make, self.is_shown = default, default_factory, repr
+
+    def dataclass(*, frozen, slots, kw_only=False, order=False):
+        """Return what makes a class one of frozen values with slots."""
+        if not (frozen and slots):
+            raise TypeError("only frozen values with slots are made here")
+
+        def made(plain):
+            names = tuple(plain.__annotations__)
+            body = {key: value for key, value in vars(plain).items() if key not in ("__dict__", "__weakref__")}
+            given = {name: body.pop(name) for name in names if name in body}
+            facts = {
+                "__slots__": names,
+                "__match_args__": () if kw_only else names,
+                "__qualname__": plain.__qualname__,
+                "__dataclass_fields__": _Fields(),
+                "_given": {name: one if isinstance(one, field) else field(default=one) for name, one in given.items()},
+            }
+            methods = _ORDERED_METHODS if order else _METHODS
+            return type(plain)(plain.__name__, plain.__bases__, {**methods, **body, **facts})
+
+        return made
+
+    class _Value:
+        """What every value can do."""
+
+        def __init__(self, *positional, **named):
+            kind = type(self)
+            if positional:
+                named = _joined(kind, positional, named)
+            try:
+                for name, value in named.items():
+                    _set(self, name, value)
+            except AttributeError:
+                raise TypeError(f"a {kind.__name__} has no field {name!r}") from None
+            if len(named) < len(kind.__slots__):
+                for name in kind.__slots__:
+                    if name not in named:
+                        _set(self, name, _given(kind, name))
+            if kind.__post_init__:
+                self.__post_init__()
+
+        __post_init__ = None
+
+        def __repr__(self):
+            shown = [name for name in self.__slots__ if name not in self._given or self._given[name].is_shown]
+            return f"{type(self).__qualname__}({', '.join([f'{name}={getattr(self, name)!r}' for name in shown])})"
+
+        def __eq__(self, other):
+            return _content(self) == _content(other) if type(self) is type(other) else NotImplemented
+
+        def __hash__(self):
+            return hash(_content(self))
+
+        def __setattr__(self, name, _value):
+            raise AttributeError(f"cannot assign to field {name!r} of a {type(self).__name__}")
+
+        def __delattr__(self, name):
+            raise AttributeError(f"cannot delete field {name!r} of a {type(self).__name__}")
+
+        def __reduce__(self):
+            return _remade, (type(self), *_content(self))
+
+    class _OrderedValue(_Value):
+        """What values can do that have an order: that of their fields."""
+
+        def __lt__(self, other):
+            return _content(self) < _content(other) if type(self) is type(other) else NotImplemented
+
+        def __le__(self, other):
+            return _content(self) <= _content(other) if type(self) is type(other) else NotImplemented
+
+    def _joined(kind, positional, named):
+        pairs = dict(zip(kind.__match_args__, positional, strict=False))
+        if len(pairs) < len(positional) or pairs.keys() & named.keys():
+            raise TypeError(f"too many arguments for a {kind.__name__}")
+        return pairs | named
+
+    def _given(kind, name):
+        try:
+            one = kind._given[name]
+        except KeyError:
+            raise TypeError(f"a {kind.__name__} needs its field {name!r}, which is missing") from None
+        return one.make() if one.make else one.default
+
+    def _content(value):
+        return tuple([getattr(value, name) for name in value.__slots__])
+
+    def _remade(kind, *content):
+        return kind(**dict(zip(kind.__slots__, content, strict=True)))
+
+    def changed_fields(value):  # noqa: D103  # as above
+        given = value._given
+        both = ((name, getattr(value, name)) for name in value.__slots__)
+        return {name: one for name, one in both if name not in given or one != given[name].default}
+
+    _METHODS = {name: one for name, one in vars(_Value).items() if callable(one) or name == "__post_init__"}
+    _ORDERED_METHODS = {**_METHODS, "__lt__": _OrderedValue.__lt__, "__le__": _OrderedValue.__le__}
+
+    class _Fields:
+        """The fields of a class as dataclasses has them, for who asks for them there."""
+
+        def __get__(self, _value, kind):
+            import dataclasses
+
+            twin = dataclasses.make_dataclass(
+                kind.__name__, [_as_field(kind, name) for name in kind.__slots__], kw_only=True
+            )
+            kind.__dataclass_fields__ = twin.__dataclass_fields__
+            return kind.__dataclass_fields__
+
+    def _as_field(kind, name):
+        import dataclasses
+
+        one = kind._given.get(name)
+        default = {} if one is None else {"default_factory": one.make} if one.make else {"default": one.default}
+        return name, kind.__annotations__[name], dataclasses.field(**default, repr=one is None or one.is_shown)
+
+    class _Numbers(type):
+        """Makes the numbers in a class's body its instances, which it is a list of."""
+
+        def __new__(cls, name, bases, body):
+            numbers = {key: value for key, value in body.items() if type(value) is int and key.isupper()}
+            kind = super().__new__(cls, name, bases, {key: body[key] for key in body if key not in numbers})
+            for key, number in numbers.items():
+                setattr(kind, key, kind(number))
+            return kind
+
+        def __iter__(cls):
+            return (value for value in vars(cls).values() if isinstance(value, cls))
+
+    class IntEnum(int, metaclass=_Numbers):
+        """Numbers that have names."""
+
+    class suppress:  # noqa: N801
+        """Goes on after the block when one of these errors ended it."""
+
+        def __init__(self, *errors):
+            self._errors = errors
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, kind, _error, _trace):
+            return kind is not None and issubclass(kind, self._errors)
+
+    def contextmanager(steps):
+        """Return what makes a context of a generator that yields once."""
+        return lambda *positional, **named: _Context(steps(*positional, **named))
+
+    class _Context:
+        def __init__(self, steps):
+            self._steps = steps
+
+        def __enter__(self):
+            return next(self._steps)
+
+        def __exit__(self, _kind, error, _trace):
+            if error is None:
+                for _more in self._steps:
+                    raise RuntimeError("a context yields once")
+                return False
+            try:
+                self._steps.throw(error)
+            except StopIteration:
+                return True
+            except BaseException as raised:
+                if raised is error or (isinstance(error, StopIteration) and raised.__cause__ is error):
+                    return False
+                raise
+            raise RuntimeError("a context yields once")
+
+    class pattern:  # noqa: N801
+        """A regular expression that is compiled when it is first used."""
+
+        def __init__(self, text):
+            self.pattern = text
+
+        def __getattr__(self, name):
+            import re
+
+            compiled = re.compile(self.pattern)
+            for method in ("fullmatch", "match", "search", "sub", "finditer", "split"):
+                setattr(self, method, getattr(compiled, method))
+            return getattr(compiled, name)
