@@ -84,6 +84,12 @@ def _as_duration(_context: click.Context, _parameter: click.Parameter, text: str
         raise click.BadParameter(str(error)) from None
 
 
+def _as_page(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    if text == "":
+        raise click.BadParameter("a page has to have a name")
+    return text
+
+
 def _as_plot(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
     return None if text is None else checked_plot(text)
 
@@ -119,7 +125,12 @@ def _as_plot(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.option("--by", type=click.Choice(GROUPINGS), help="Add a table with a line for each.")
 @click.option("--format", type=click.Choice(FORMATS), default=TEXT, help="Print data for programs instead of text.")
 @click.option("--plot", metavar="FILE", callback=_as_plot, help="Draw rates, sizes, nights, latencies: .png or .svg.")
-@click.option("--html", metavar="FILE", help="Make a page for a web server, with tables, pictures and problems.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    callback=_as_page,
+    help="Make a page with tables, pictures and problems.",
+)
 @click.option(
     "--max-age",
     metavar="DURATION",
@@ -193,8 +204,8 @@ def _request(words: dict[str, Any], config: Config, now: int) -> Request:
 
 def _reconciliation(words: dict[str, Any], config: Config, now: int) -> int:
     """List what is in one ledger and not in the other, and say by the exit status whether there is any."""
-    if words["format"] == "ecsv" or words["by"] or words["details"]:
-        raise UsageError("--reconcile makes no report: leave --by, --details and --format ecsv out")
+    if words["format"] == "ecsv" or any(words[name] for name in ("by", "details", "plot", "html")):
+        raise UsageError("--reconcile makes no report: leave --by, --details, --plot, --html and --format ecsv out")
     from logsum.ledgers import compare_ledgers
     from logsum.render.differences import differences_as_csv, differences_as_json, differences_as_text
 

@@ -10,7 +10,7 @@ from archq.instants import SECOND
 from logsum.period import HOUR, clock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection
     from datetime import tzinfo
 
     from logsum.observing import Nights
@@ -32,13 +32,15 @@ class Grouping:
     label: Callable[[int], str]
     step: int = 1
 
-    def keys(self, title: str, found: Iterable[int], period: Period, now: int) -> Iterator[int]:
-        """Yield the keys from the first that was found to the last that the period has had so far, gaps included.
+    def keys(self, title: str, found: Collection[int], period: Period, now: int) -> list[int]:
+        """Return the keys that were found, and those between them that the period has had so far.
 
-        A night of clouds is a row of its own, but the years before the first transfer are none.
+        A night of clouds is a row of its own.  The years before the first transfer are none, nor are those since 1970
+        where an instrument's clock has dated a night so.
         """
-        last = max(*found, self.key_at(title, max(min(period.end, now) - 1, period.start)))
-        return iter(range(min(found), last + 1, self.step))
+        first = max(min(found), self.key_at(title, period.start))
+        last = self.key_at(title, max(min(period.end, now) - 1, period.start))
+        return sorted({*found, *range(first, last + 1, self.step)})
 
 
 def grouping(name: str, zone: tzinfo, nights: Callable[[str], Nights]) -> Grouping:
@@ -55,7 +57,7 @@ def grouping(name: str, zone: tzinfo, nights: Callable[[str], Nights]) -> Groupi
         return Grouping(
             name=name,
             key_of=lambda transfer: nights(transfer.title).of(transfer).toordinal(),
-            key_at=lambda title, instant: nights(title).holding(instant).toordinal(),
+            key_at=lambda title, instant: _night(nights(title), instant),
             label=_date,
         )
     if name == BY_MONTH:
@@ -71,6 +73,13 @@ def grouping(name: str, zone: tzinfo, nights: Callable[[str], Nights]) -> Groupi
         key_at=lambda _title, instant: clock_of(instant, zone).toordinal(),
         label=_date,
     )
+
+
+def _night(nights: Nights, instant: int) -> int:
+    try:
+        return nights.holding(instant).toordinal()
+    except OverflowError:  # the night that holds the first morning of all began before the calendar does
+        return date.min.toordinal()
 
 
 def _hour(instant: int, zone: tzinfo) -> int:

@@ -44,7 +44,7 @@ def bring_together(verdicts: Iterable[Verdict], period: Period) -> dict[str, Fil
     for verdict in verdicts:
         file = files.get(verdict.wire.id)
         if not file:
-            if not start <= verdict.ended < end:
+            if not (_earliest(verdict) < end and start <= max(verdict.ended, verdict.time)):
                 continue
             file = files[verdict.wire.id] = File(latest=verdict)
         if verdict.outcome in ARCHIVED and not file.archived:
@@ -52,3 +52,8 @@ def bring_together(verdicts: Iterable[Verdict], period: Period) -> dict[str, Fil
         if verdict.time >= file.latest.time:
             file.latest = verdict
     return files
+
+
+def _earliest(verdict: Verdict) -> int:
+    """Return when the transfer was over at the earliest; a line may tell no better than that it is."""
+    return verdict.ended if verdict.queued is None else min(verdict.queued, verdict.ended)

@@ -47,7 +47,10 @@ class Nights:
         if named:
             return named
         queued = verdict.queued if verdict else None
-        return self.holding(transfer.ended if queued is None else queued)
+        try:
+            return self.holding(transfer.ended if queued is None else queued)
+        except (OverflowError, ValueError):  # a clock of the year 1, which is why it was rejected
+            return self.holding(transfer.ended)
 
 
 def nights_of(instrument: str, config: Config, zone: tzinfo) -> Nights:

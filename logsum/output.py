@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -18,7 +19,10 @@ def publish(path: str, content: bytes) -> None:
     """Put ``content`` where ``path`` is or leads to, keeping the mode of a file that was there."""
     target = os.path.realpath(path)
     try:
-        durable.write_over(target, content, _mode_of(target))
+        with durable.opened_directory(os.path.dirname(target)) as directory:
+            with contextlib.suppress(OSError):  # some file servers know no locks on directories
+                durable.lock(directory)  # cron may have begun the next page before the last one was done
+            durable.write_over(target, content, _mode_of(target))
     except OSError as error:
         raise _refusal(path, error) from error
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from logsum.transfers import Transfer
 
+_MOST_BYTES = 2**63 - 1  # which only a damaged log goes beyond
 _LEAST_SECONDS = 0.001  # the control file tells milliseconds
 
 # Of one kind are reasons that differ in their numbers, checksums and names only.
@@ -64,7 +65,7 @@ class _Count:
             self.errors += 1
             self.reasons[kind_of(transfer.failed.reason or "no reason is told")] += 1
         if transfer.seconds is not None:
-            self.sizes.append(transfer.size)
+            self.sizes.append(min(transfer.size, _MOST_BYTES))
             self.times.append(max(transfer.seconds, _LEAST_SECONDS))
         if (latency := transfer.latency) is not None:
             self.latencies.append(latency / SECOND)

@@ -296,3 +296,13 @@ def test_a_time_that_a_server_does_not_tell_is_the_sender_s(logs: Logs, logsum: 
     result = logsum("-i", "minicam", "-l", str(logs.directory), "-f", str(logs.ftp_log))
     assert (result.errors, result.status) == ("", 0)
     assert "Median rate:  0.50 MB/s   Median Time:   4 seconds" in result.output
+
+
+def test_a_file_that_was_swept_days_later_counts_when_the_server_saw_it(logs: Logs, logsum: Logsum) -> None:
+    facts = {"queued": "2026-11-15T11:59:00.000Z"}
+    wire = logs.tell("2026-11-19T12:00:00Z", seconds=None, **facts)  # its sender tells no times
+    logs.upload("2026-11-15T12:00:00Z", wire)
+    arguments = ("-i", "minicam", "-l", str(logs.directory), "-f", str(logs.ftp_log), "-z", "UTC")
+    result = logsum(*arguments, "-B", "2026-11-15", "-b0", "-D1")
+    assert "Instrument: minicam        1 files       0 errors\n" in result.output
+    assert logsum(*arguments, "-B", "2026-11-19", "-b0", "-D1").output == ""

@@ -166,6 +166,30 @@ def test_a_night_of_clouds_is_a_line_and_the_future_is_none(logs: Logs, logsum: 
     ]
 
 
+def test_a_clock_that_went_wild_does_not_make_a_line_for_every_night_since(logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2026-11-20T06:00:00Z", path="1970.0101/a.fits")
+    logs.tell("2026-11-20T06:00:00Z", "rejected", queued="0001-01-01T00:00:00.000Z", reason="its times")
+    logs.tell("2026-11-20T06:00:00Z", path="2026.1117/b.fits")
+    result = logsum("-i", "minicam", "--since", "2026-11-18 00:00", "--by", "night", "-z", "MST")
+    assert [row[:3] for row in table(result.output, "Night ")] == [
+        ["1970-01-01", "1", "0"],
+        ["2026-11-17", "1", "0"],
+        ["2026-11-18", "0", "0"],
+        ["2026-11-19", "0", "1"],
+    ]
+
+
+def test_nights_may_be_counted_from_the_first_year_on(logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2026-11-20T06:00:00Z", path="2026.1119/a.fits")
+    result = logsum("-i", "minicam", "--since", "0001-01-01", "--by", "night", "-z", "MST")
+    assert [row[:2] for row in table(result.output, "Night ")] == [["2026-11-19", "1"]]
+
+
+def test_a_size_that_no_file_can_have_is_no_bug(logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2026-11-20T06:00:00Z", size=10**30)
+    assert logsum("-i", "minicam", "--details").status == 0
+
+
 @pytest.mark.parametrize(
     ("by", "labels"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from logsum.output import publish
 from logsum.render.html import Html, element
 from tests.logsum.browser import DARK, LIGHT, browser
 
@@ -251,6 +253,27 @@ def test_a_page_that_cannot_be_written_is_told(busy: Logs, logsum: Logsum, tmp_p
     assert result.errors == f"logsum: {tmp_path}/fifo is no regular file: give another name for the output\n"
     assert result.status == 73
     assert made(logsum, busy, tmp_path, "-i", "minicam").status == 73
+
+
+def test_a_page_is_whole_though_several_are_made_at_once(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    pages = [bytes([65 + number]) * 300_000 for number in range(4)]
+    publish(str(page), pages[0])
+
+    def work(content: bytes) -> None:
+        for _ in range(20):
+            publish(str(page), content)
+            assert page.read_bytes() in pages
+
+    with ThreadPoolExecutor(4) as workers:
+        assert list(workers.map(work, pages)) == [None] * 4
+    assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_page_without_a_name_is_refused(logsum: Logsum) -> None:
+    result = logsum("-i", "minicam", "--html", "")
+    assert "a page has to have a name" in result.errors
+    assert result.status == 2
 
 
 def test_the_text_is_left_out_unless_it_is_asked_for(busy: Logs, logsum: Logsum, tmp_path: Path) -> None:

@@ -220,7 +220,10 @@ def test_the_differences_are_data_too(logs: Logs, reconcile: Logsum) -> None:
     ("arguments", "message"),
     [
         (["--reconcile"], "--reconcile needs something to compare the transfer logs with: give -f, --spool or both"),
-        (["--reconcile", "-f", "x", "--by", "day"], "--reconcile makes no report: leave --by, --details and --format"),
+        (
+            ["--reconcile", "-f", "x", "--by", "day"],
+            "--reconcile makes no report: leave --by, --details, --plot",
+        ),
         (["--spool", "x"], "--spool is for --reconcile only"),
     ],
 )
