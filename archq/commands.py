@@ -34,6 +34,13 @@ _options = click.option(
 _priority = click.IntRange(1, 100)
 
 
+def _tell_broken(line: str) -> None:
+    from archq.listing import broken
+
+    for part in broken(line, width()):
+        tell(*part)
+
+
 @click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
@@ -218,7 +225,7 @@ def doctor(queue: str | None, pin: str | None) -> int:
     """Try all that a queue needs, step by step, and say what to do about what is wrong."""
     from archq.doctor import examine
 
-    return examine(queue, pin, tell, warn)
+    return examine(queue, pin, _tell_broken, warn)
 
 
 @cli.command(context_settings=_CONTEXT)
@@ -310,7 +317,7 @@ def init(archive: bool, system: bool, user: bool, force: bool, **wishes: Any) ->
     """Set this host up: write a commented configuration, make the directories, and try it all."""
     from archq.setup import set_up
 
-    return set_up(wishes, tell, archive=archive, system=system, user=user, force=force)
+    return set_up(wishes, tell, warn, archive=archive, system=system, user=user, force=force)
 
 
 @cli.command(context_settings=_CONTEXT)

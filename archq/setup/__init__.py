@@ -31,7 +31,9 @@ _MEMBERS = 0o3770  # each member has a directory of its own in it, which the oth
 _GROUP_ARCHIVE = 0o2775
 
 
-def set_up(wishes: dict[str, Any], say: Say, *, archive: bool, system: bool, user: bool, force: bool) -> int:
+def set_up(
+    wishes: dict[str, Any], say: Say, complain: Say, *, archive: bool, system: bool, user: bool, force: bool
+) -> int:
     """Set an instrument computer up, or with ``archive`` an archive host; tell ``say`` what was done and found.
 
     ``wishes`` are the command's words by name, None where nothing was said: what is missing is asked for on a
@@ -39,10 +41,13 @@ def set_up(wishes: dict[str, Any], say: Say, *, archive: bool, system: bool, use
     """
     path = configuration_file(system=system, user=user)
     if os.path.lexists(path) and not force:
-        raise CannotCreateError(f"there is a configuration already: {path}; --force writes a new one and keeps it")
+        raise CannotCreateError(
+            f"there is a configuration already: {path}; --force writes a new one, and keeps a copy of it"
+        )
+    _check_place(path)
     wishes = {key: value for key, value in wishes.items() if value not in (None, ())}
     if archive:
-        return _set_up_archive(_archive_host(wishes), path, say, wishes.get("drop_box"))
+        return _set_up_archive(_archive_host(wishes, path), path, say, complain, wishes.get("drop_box"))
     return _set_up_instrument(_instrument_computer(wishes, path), path, say)
 
 
@@ -58,6 +63,19 @@ def configuration_file(*, system: bool, user: bool) -> str:
     )
 
 
+def _check_place(path: str) -> None:
+    """Raise CannotCreateError, before anything is asked, if the configuration ``path`` cannot be written."""
+    place = os.path.dirname(path)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise CannotCreateError(f"cannot write the configuration {path}: {place} is no directory")
+    if not os.access(place, os.W_OK | os.X_OK):
+        us = our_account().pw_name
+        advice = "do it as root, or say --user" if path == SYSTEM_FILE else "name another place in ARCHQ_CONFIG"
+        raise CannotCreateError(f"cannot write the configuration {path}: {us} may not write to {place}; {advice}")
+
+
 # The instrument computer.
 
 
@@ -69,7 +87,7 @@ def _instrument_computer(wishes: dict[str, Any], path: str) -> InstrumentCompute
 
         _refuse_questions("--url, such as sftp://user@archive.example.edu/incoming")
         system = path == SYSTEM_FILE
-        wishes = about_instrument_computer(wishes, system=system, directory=os.path.dirname(path))
+        wishes = about_instrument_computer(wishes, system=system, path=path)
     elif path == SYSTEM_FILE:
         wishes = {"spool": "/var/spool/archq", **wishes}
     host = InstrumentComputer(**_absolute(wishes, "spool", "password_file", "key"))
@@ -89,7 +107,10 @@ def _set_up_instrument(host: InstrumentComputer, path: str, say: Say) -> int:
         _write_password(host.password_file, host.password, owner)
         say(line_of(Finding(step="password", text=host.password_file)))
     _write(path, text, say)
-    return max([doctor(owner, path), *(finding.status for finding in findings)])
+    status = max([doctor(owner, path), *(finding.status for finding in findings)])
+    done = "all of it works: archq submit -w FILE sends a first file"
+    say(f"when that is mended, here or in {path}: archq doctor" if status else done)
+    return status
 
 
 def _spool_directory(host: InstrumentComputer, owner: pwd.struct_passwd) -> Directory | None:
@@ -135,14 +156,14 @@ def doctor(owner: pwd.struct_passwd, path: str) -> int:
 # The archive host.
 
 
-def _archive_host(wishes: dict[str, Any]) -> ArchiveHost:
+def _archive_host(wishes: dict[str, Any], path: str) -> ArchiveHost:
     if foreign := [key for key in ("url", "queue", "spool", "password_file", "key") if key in wishes]:
         raise UsageError(f"--{foreign[0].replace('_', '-')} is for the instrument computer: leave --archive out")
     if "incoming" not in wishes:
         from archq.setup.questions import about_archive_host
 
         _refuse_questions("--incoming DIR")
-        wishes = about_archive_host(wishes)
+        wishes = about_archive_host(wishes, path=path)
     wishes = {key: value for key, value in wishes.items() if key != "drop_box"}
     if wishes.get("instruments") and "directory" not in wishes:
         raise UsageError("--instrument: say with --directory below which directory its archive is to be")
@@ -150,7 +171,7 @@ def _archive_host(wishes: dict[str, Any]) -> ArchiveHost:
     return host if host.owner or host.group else replace(host, owner=our_account().pw_name)
 
 
-def _set_up_archive(host: ArchiveHost, path: str, say: Say, drop_box: str | None) -> int:
+def _set_up_archive(host: ArchiveHost, path: str, say: Say, complain: Say, drop_box: str | None) -> int:
     places, members = _places(host)
     text = _checked_text(host.sections(), path)
     findings = [made(place) for place in places] + members + list(_chroot(host))
@@ -161,6 +182,9 @@ def _set_up_archive(host: ArchiveHost, path: str, say: Say, drop_box: str | None
         text = host.drop_box((examples() / "archive" / DROP_BOXES[name]).read_text())
         for line in ("", f"# -- /{DROP_BOXES[name]} --", *text.rstrip("\n").split("\n")):
             say(line)
+    for finding in findings:
+        if finding.verdict is Verdict.FAILED:  # once more, where the drop boxes do not hide it
+            complain(f"{finding.step}: {finding.text}: {finding.advice}")
     return max(finding.status for finding in findings)
 
 

@@ -50,7 +50,8 @@ class Destination:
         except ValueError as error:
             raise ConfigurationError(f"{where}: not a URL: {error}") from error
         if parts.scheme not in SCHEMES:
-            raise ConfigurationError(f"{where}: not one of {', '.join(SCHEMES)}: {parts.scheme or 'no scheme'!r}")
+            instead = f", not with {parts.scheme!r}" if parts.scheme else ""
+            raise ConfigurationError(f"{where}: begin it with sftp://, ftp://, ftps:// or file:{instead}")
         if parts.password is not None:
             raise ConfigurationError(f"{where}: a password does not belong into a URL: use password_file")
         if "#" in url or "?" in url:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq.commands import cli
-from archq.errors import NotPermittedError
-from archq.setup import configuration_file, doctor
+from archq.errors import CannotCreateError, NotPermittedError
+from archq.setup import configuration_file, doctor, set_up
 from archq.setup.sites import DROP_BOXES
 from tests.requirements import require
 from tests.servers.process import AS_ROOT, uploader
@@ -118,7 +118,7 @@ def test_flags_make_a_configuration_and_a_spool_that_doctor_is_content_with(host
     }
     assert (host.home / "spool").stat().st_mode & 0o7777 == 0o700
     assert f"written:       ok ({host.configuration})\n" in told
-    assert told.endswith("  account:       ok (full)\n")
+    assert told.endswith("  account:       ok (full)\nall of it works: archq submit -w FILE sends a first file\n")
 
 
 def test_a_first_file_can_be_sent_at_once(host: Host) -> None:
@@ -136,7 +136,8 @@ def test_a_configuration_is_never_written_over_by_itself(host: Host) -> None:
     host.configuration.write_text("# mine\n")
     refused = host.init(*words, status=73).stderr
     assert refused == (
-        f"archq: there is a configuration already: {host.configuration}; --force writes a new one and keeps it\n"
+        f"archq: there is a configuration already: {host.configuration}; "
+        "--force writes a new one, and keeps a copy of it\n"
     )
     assert not (host.home / "spool").exists()
     for kept in (".1", ".2"):
@@ -149,7 +150,10 @@ def test_a_configuration_is_never_written_over_by_itself(host: Host) -> None:
     ("words", "told"),
     [
         ((), "say --url, such as sftp://user@archive.example.edu/incoming; on a terminal all is asked for"),
-        (("--url", "gopher://archive"), "[queue.archive] url: not one of sftp, ftp, ftps, file: 'gopher'"),
+        (
+            ("--url", "gopher://archive"),
+            "[queue.archive] url: begin it with sftp://, ftp://, ftps:// or file:, not with 'gopher'",
+        ),
         (("--url", "file:/in", "--queue", "a b"), "a queue's name has letters, digits, '_' and '-' only"),
         (("--url", "file:/in", "--instrument", "all"), "not an instrument's name: 'all'"),
         (
@@ -178,9 +182,43 @@ def test_what_cannot_be_meant_is_told_and_nothing_is_made(words: tuple[str, ...]
     assert [path.name for path in host.home.iterdir()] == ["incoming"]
 
 
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("file/archq.toml", "{home}/file is no directory"), ("file/etc/archq.toml", "{home}/file is no directory")],
+)
+def test_a_place_that_cannot_hold_the_configuration_is_told_before_anything_is_made(
+    place: str, why: str, host: Host
+) -> None:
+    (host.home / "file").touch()
+    words = [sys.executable, "-m", "archq.cli", "init", "--url", "file:/in", "--spool", f"{host.home}/spool"]
+    environment = {**host.environment, "ARCHQ_CONFIG": f"{host.home}/{place}"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 73
+    expected = f"archq: cannot write the configuration {host.home}/{place}: {why.format(home=host.home)}\n"
+    assert (done.stdout, done.stderr) == ("", expected)
+    assert not (host.home / "spool").exists()
+
+
+def test_a_place_that_is_others_is_told_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHQ_CONFIG", str(tmp_path / "archq.toml"))
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for another account than root
+    with pytest.raises(CannotCreateError, match=f"may not write to {tmp_path}; name another place in ARCHQ_CONFIG$"):
+        set_up({}, print, print, archive=False, system=False, user=False, force=False)
+
+
+def test_an_end_of_the_answers_is_told_on_a_line_of_its_own(host: Host) -> None:
+    shown = host.answer({"Where are files sent?": "\x04"}, status=130)  # Ctrl-D
+    assert shown.startswith("This sets up a computer whose files are sent to an archive, and writes\n")
+    assert shown.endswith("\narchq: interrupted\n")
+    assert [path.name for path in host.home.iterdir()] == ["incoming"]
+
+
 def test_what_does_not_work_yet_is_the_exit_status(host: Host) -> None:
     done = host.init("--url", f"file:{host.home}/nowhere", "--spool", host.home / "spool", status=69)
     assert "  directory:     failed: " in done.stdout
+    assert done.stdout.endswith(f"\nwhen that is mended, here or in {host.configuration}: archq doctor\n")
     assert host.configuration.exists()
 
 
@@ -236,8 +274,8 @@ def test_doctor_walks_as_the_account_that_ships(
 def test_on_a_terminal_it_asks_and_asks_again(host: Host) -> None:
     shown = host.answer(
         {
-            "Where are files sent?": "gopher://archive",
-            "or file:/directory)": f"file:{host.home}/incoming",
+            "Where are files sent? (such as": "gopher://archive",
+            "Where are files sent?": f"file:{host.home}/incoming",
             "queue's name": "",
             "Which instruments?": "minicam megacam",
             "time zone": "MST",
@@ -245,10 +283,10 @@ def test_on_a_terminal_it_asks_and_asks_again(host: Host) -> None:
             "Where is the spool?": f"{host.home}/spool",
         }
     )
-    assert "Error: url: not one of sftp, ftp, ftps, file: 'gopher'" in shown
+    assert "Error: url: begin it with sftp://, ftp://, ftps:// or file:, not with 'gopher'" in shown
     assert host.settings()["queue"]["archive"]["instruments"] == ["minicam", "megacam"]
     assert host.settings()["instrument"]["megacam"] == {"zone": "MST", "rollover": "12:00"}
-    assert shown.endswith("  account:       ok (full)\n")
+    assert shown.endswith("  account:       ok (full)\nall of it works: archq submit -w FILE sends a first file\n")
 
 
 def test_a_password_is_asked_for_without_showing_it_and_kept_in_a_private_file(host: Host) -> None:
@@ -313,7 +351,11 @@ def test_members_of_a_group_sweep_what_another_uploads(common_host: Host) -> Non
 def test_a_sweeper_that_could_not_read_what_arrives_is_told(common_host: Host) -> None:
     other = uploader()
     words = ("--owner", other.pw_name, "--group", grp.getgrgid(0).gr_name)
-    told = common_host.init("--archive", "--incoming", common_host.home / "in", *words, status=78).stdout
+    done = common_host.init("--archive", "--incoming", common_host.home / "in", *words, status=78)
+    told = done.stdout
+    assert done.stderr.startswith(
+        f"archq: group: {other.pw_name} is not in the group root, whose files it has to read: "
+    )
     assert f"group:         failed: {other.pw_name} is not in the group root, whose files it has to read" in told
     assert f"→ usermod -aG root {other.pw_name}\n" in told
 

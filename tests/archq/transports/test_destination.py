@@ -38,9 +38,9 @@ def test_a_url_says_where(url: str, scheme: str, host: str, port: int, user: str
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("archive.example.edu:/incoming", "not one of sftp, ftp, ftps, file: 'archive.example.edu'"),
-        ("/data/incoming", "not one of sftp, ftp, ftps, file: 'no scheme'"),
-        ("http://archive/incoming", "not one of sftp, ftp, ftps, file: 'http'"),
+        ("archive.example.edu:/incoming", "or file:, not with 'archive.example.edu'"),
+        ("/data/incoming", "begin it with sftp://, ftp://, ftps:// or file:"),
+        ("http://archive/incoming", "begin it with sftp://, ftp://, ftps:// or file:, not with 'http'"),
         ("sftp:///incoming", "names no host; write sftp://user@host/directory"),
         ("ftp://tdcin:secret@archive/incoming", "a password does not belong into a URL: use password_file"),
         ("sftp://archive:99999/incoming", "not a URL: Port out of range"),
