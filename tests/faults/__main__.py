@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults import sensitivity, techniques
+from tests.faults import sensitivity, summary, techniques
 from tests.faults.scenarios import stage
 
 
@@ -20,7 +21,8 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="TECHNIQUE", help=", ".join(techniques.ALL))
     words = parser.parse_args()
-    violations = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that all is cleared away
+    tallies = {}
     with (
         tempfile.TemporaryDirectory(prefix="archq-faults-", dir=techniques.scratch()) as scratch,
         stage(Path(scratch)) as where,
@@ -28,12 +30,13 @@ def main() -> int:
         if words.sensitivity:
             return sensitivity.show(where, words.seed)
         for name in words.names or techniques.ALL:
-            tally = techniques.play(name, where, words.tier, words.seed)
+            tallies[name] = tally = techniques.play(name, where, words.tier, words.seed)
             print(tally, flush=True)
             for violation in tally.violations:
                 print(f"    {violation}", flush=True)
-            violations += len(tally.violations)
-    return 1 if violations else 0
+    if not words.names:
+        summary.keep(words.tier, tallies)
+    return 1 if any(tally.violations for tally in tallies.values()) else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,7 @@ def _serve(
 ) -> None:
     reading, writing = gate
     os.close(writing)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever our parent does at it
     os.environ.clear()
     os.environ.update(environment)
     _redirect(*streams)

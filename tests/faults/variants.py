@@ -163,6 +163,10 @@ def unknown_memory() -> None:
     settling.Decisions.repeated = never
 
 
+def errors_are_believed() -> None:
+    durable._is = lambda *_: False
+
+
 def one_write_is_enough() -> None:
     def write_once(target: int, data: bytes) -> None:
         os.write(target, data)
@@ -188,5 +192,6 @@ ALL = [
     Variant("told before published", told_before_published, "kills", SWEEP),
     Variant("claimed without a look", claim_without_a_look, "load"),
     Variant("a short write is taken for a whole one", one_write_is_enough, "shortwrites", SWEEP),
+    Variant("an error of a rename is believed without a look", errors_are_believed, "lostreplies", SWEEP),
     Variant("links are followed", links_are_followed, "zoo"),
 ]
