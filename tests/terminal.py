@@ -6,10 +6,12 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
 import termios
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,3 +52,31 @@ def left_of(written: str) -> list[str]:
     """Return the lines that stay on the screen."""
     lines = written.replace("\r\n", "\n").split("\n")
     return [text for text in (re.sub(r".*\r", "", line).replace("\x1b[K", "") for line in lines) if text]
+
+
+class Typist:
+    """Somebody at the terminal of a program, who reads what it shows before typing on."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        settings = {"TERM": "xterm", **environment}
+        self._program = subprocess.Popen(command, env=settings, start_new_session=True, **streams)
+        os.close(theirs)
+
+    def type(self, text: str, until: str, *, patience: float = 20.0) -> str:
+        """Type ``text``, read until ``until`` is shown and return all of that; give up after ``patience`` seconds."""
+        os.write(self._ours, text.encode())
+        shown, end = "", time.monotonic() + patience
+        while until not in shown:
+            readable, _, _ = select.select([self._ours], [], [], end - time.monotonic())
+            assert readable, f"waited in vain for {until!r} after {shown!r}"
+            shown += _read(self._ours).decode(errors="replace")
+        return shown
+
+    def leave(self) -> None:
+        """End the program."""
+        self._program.kill()
+        self._program.wait()
+        os.close(self._ours)

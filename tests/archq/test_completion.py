@@ -1,4 +1,4 @@
-"""What the tabulator key gives: by click's protocol, as each shell speaks it, and in a real bash."""
+"""What the tabulator key gives: by click's protocol, as each shell speaks it, and in the real shells."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from logsum.cli import command as logsum_command
 from sweeper.cli import command as sweeper_command
 from tests.archq.instrument import Instrument
 from tests.requirements import require
+from tests.servers.debian import CACHE
+from tests.terminal import Typist
 from tests.tools import located, tool
 
 if TYPE_CHECKING:
@@ -159,9 +161,15 @@ def test_whatever_can_be_suggested_is(command: click.Command) -> None:
     assert set(metavars(command)) <= {*BY_METAVAR, *REQUESTS, *FREE}
 
 
-def test_bash_completes(instrument: Instrument) -> None:
+@pytest.fixture
+def at_shell(instrument: Instrument) -> dict[str, str]:
+    """The environment of somebody who types commands, and has one request in the queue."""
     require((SCRIPTS / "archq").exists(), f"the scripts are not installed beside {sys.executable}")
     instrument.submit(options=("inst=minicam",))
+    return {**instrument.environment, "PATH": f"{SCRIPTS}:{os.environ['PATH']}", "HOME": str(instrument.home)}
+
+
+def test_bash_completes(at_shell: dict[str, str]) -> None:
     for words, found in {
         "archq status arch": "archive-1",
         "archq submit -o inst = mi": "minicam",  # as bash takes inst=mi apart
@@ -172,9 +180,48 @@ def test_bash_completes(instrument: Instrument) -> None:
         program = words.partition(" ")[0]
         ask = f"COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _{program}_completion {program}"
         code = f'eval "$(archq completion bash)"\n{ask}; echo "${{COMPREPLY[*]}}"'
-        environment = {**instrument.environment, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
-        done = subprocess.run([tool("bash"), "-c", code], env=environment, capture_output=True, text=True)
+        done = subprocess.run([tool("bash"), "-c", code], env=at_shell, capture_output=True, text=True)
         assert (done.stdout, done.stderr) == (f"{found}\n", "")
+
+
+LINES = {
+    "archq status arch": "archq status archive-1",
+    "archq submit -o inst=mi": "archq submit -o inst=minicam",
+    "archq ship -d ot": "archq ship -d other",
+    "lplogsum -i spe": "lplogsum -i spec",
+    "archq doc": "archq doctor",
+}
+
+
+def test_fish_completes(at_shell: dict[str, str]) -> None:
+    path, environment = located("fish")
+    asked = "; ".join(f"complete -C {line!r}" for line in LINES)
+    words = [path, "--no-config", "-c", f"archq completion fish | source; {asked}"]
+    done = subprocess.run(words, env={**environment, **at_shell}, capture_output=True, text=True)
+    values = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert (values, done.stderr) == ([whole.rpartition(" ")[2] for whole in LINES.values()], "")
+
+
+def test_zsh_completes(at_shell: dict[str, str]) -> None:
+    path, environment = located("zsh")
+    typist = Typist([path, "-f", "-i"], {**environment, **at_shell})
+    try:
+        typist.type(f"{its_own_places(path)} autoload -U compinit && compinit -u -D && PS1='ready''> '\n", "ready> ")
+        typist.type('eval "$(archq completion zsh)"\n', "ready> ")
+        for line, whole in LINES.items():
+            assert whole in typist.type(f"{line}\t", whole[len(line) :]).replace("\b", "")
+            typist.type("\x15\n", "ready> ")  # Ctrl-U
+    finally:
+        typist.leave()
+
+
+def its_own_places(zsh: str) -> str:
+    """Return what tells a zsh that is unpacked somewhere where its modules and functions are."""
+    root = Path(zsh).parents[1]
+    if not root.is_relative_to(CACHE):
+        return ""
+    [modules] = root.glob("usr/lib/*/zsh/[0-9]*")
+    return f"module_path=({modules}); fpath=({root}/usr/share/zsh/functions/**/*(N/));"
 
 
 @pytest.mark.parametrize("shell", SHELLS)
