@@ -28,15 +28,23 @@ def tool(name: str, package: str = "") -> str:
 
 def located(name: str, package: str = "") -> tuple[str, Mapping[str, str]]:
     """Return the path of a program as :func:`tool` does, and the environment in which it finds its libraries."""
+    try:
+        return found(name, package)
+    except UnavailableError as error:
+        require(False, str(error))
+        raise
+
+
+def found(name: str, package: str = "") -> tuple[str, Mapping[str, str]]:
+    """Return what :func:`located` does; raise UnavailableError where it cannot be had."""
     if installed := shutil.which(name):
         return installed, os.environ
     try:
         unpacked = fetched(package or name)
-        found = (directory for directory in DIRECTORIES if (unpacked.root / directory / name).exists())
-        return unpacked.program(f"{next(found, DIRECTORIES[0])}/{name}"), unpacked.environment
     except UnavailableError as error:
-        require(False, f"{name}: {error}")
-        raise
+        raise UnavailableError(f"{name}: {error}") from error
+    places = (directory for directory in DIRECTORIES if (unpacked.root / directory / name).exists())
+    return unpacked.program(f"{next(places, DIRECTORIES[0])}/{name}"), unpacked.environment
 
 
 def said(name: str, *words: str | Path, package: str = "", before: tuple[str, ...] = ()) -> str:

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="TECHNIQUE", help=", ".join(techniques.ALL))
     words = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that all is cleared away
-    tallies = {}
+    violations = 0
     with (
         tempfile.TemporaryDirectory(prefix="archq-faults-", dir=techniques.scratch()) as scratch,
         stage(Path(scratch)) as where,
@@ -30,13 +30,13 @@ def main() -> int:
         if words.sensitivity:
             return sensitivity.show(where, words.seed)
         for name in words.names or techniques.ALL:
-            tallies[name] = tally = techniques.play(name, where, words.tier, words.seed)
+            tally = techniques.play(name, where, words.tier, words.seed)
             print(tally, flush=True)
             for violation in tally.violations:
                 print(f"    {violation}", flush=True)
-    if not words.names:
-        summary.keep(words.tier, tallies)
-    return 1 if any(tally.violations for tally in tallies.values()) else 0
+            summary.keep(words.tier, name, tally)
+            violations += len(tally.violations)
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

@@ -88,6 +88,8 @@ def run(
     scenes = [stage.scene(scenario) for scenario in chosen if not scenario.place]
     missing = {kind: lacking(kind) for kind in KINDS}
     tally.left_out = "; ".join(filter(None, missing.values()))
+    if all(missing.values()):
+        return tally
     with private_mounts():
         laid = [Laid.on(kind, scene, stage.scratch) for kind in KINDS if not missing[kind] for scene in scenes]
         _play(tally, [_record(one, stage.scratch, meddle) for one in laid])

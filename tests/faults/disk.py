@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.faults.line import copy
-from tests.servers.process import AS_ROOT
-from tests.tools import located
+from tests.servers.process import AS_ROOT, UnavailableError
+from tests.tools import found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ class Disk:
         self.image.unlink(missing_ok=True)
         with self.image.open("wb") as file:
             file.truncate(self.kind.size)
-        program, environment = located(f"mkfs.{self.kind.name}", self.kind.package)
+        program, environment = found(f"mkfs.{self.kind.name}", self.kind.package)
         _do([program, "-q", *self.kind.making, str(self.image)], dict(environment))
 
     @contextmanager
@@ -131,15 +131,15 @@ def lacking(kind: Kind) -> str:
     """Say why disks of this kind cannot be had here, by trying; nothing: they can."""
     if not AS_ROOT:
         return f"{kind.name}: only root may mount"
-    with tempfile.TemporaryDirectory(prefix="archq-disk-") as scratch, private_mounts():
+    with tempfile.TemporaryDirectory(prefix="archq-disk-") as scratch:
         place = Path(scratch, "place")
         place.mkdir()
         disk = Disk(kind, Path(scratch, "disk"), place)
         try:
             disk.make()
-            with disk.mounted():
+            with private_mounts(), disk.mounted():
                 disk.cut()
-        except (NoDiskError, OSError) as error:
+        except (NoDiskError, UnavailableError, OSError) as error:
             return f"{kind.name}: {error}"
     return ""
 
@@ -201,4 +201,4 @@ def _do(command: Sequence[str], environment: dict[str, str] | None = None) -> No
     except FileNotFoundError:
         raise NoDiskError(f"{command[0]} is not on this machine") from None
     if done.returncode:
-        raise NoDiskError(done.stderr.strip().replace("\n", " ") or f"{command[0]}: exit status {done.returncode}")
+        raise NoDiskError(done.stderr.strip().partition("\n")[0] or f"{command[0]}: exit status {done.returncode}")
