@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -20,6 +21,7 @@ from tests.requirements import require
 from tests.tools import said
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+SVG = "{http://www.w3.org/2000/svg}"
 INSTRUMENT, ARCHIVE = EXAMPLES / "instrument", EXAMPLES / "archive"
 UNITS = sorted(EXAMPLES.glob("*/etc/systemd/system/*"))
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
@@ -45,6 +47,13 @@ def test_the_configuration_is_one() -> None:
     environment = {**os.environ, "ARCHQ_CONFIG": str(EXAMPLES / "archq.toml")}
     config = load("archq", "instrument", "sweeper", "logsum", environment=environment)
     assert config.queues["archive"].instruments == ("minicam", "megacam")
+
+
+def test_the_picture_is_what_logsum_draws() -> None:
+    text = (EXAMPLES / "report.svg").read_text()
+    assert len(text) < 60_000
+    words = {"".join(element.itertext()).strip() for element in ElementTree.fromstring(text).iter(f"{SVG}text")}
+    assert {"How fast", "Size against time", "Night by night", "From queued to archived"} <= words
 
 
 @pytest.fixture

@@ -187,6 +187,11 @@ def _report(guide: _Guide) -> None:
     guide.tell("Reports take rates from the FTP server's log where there is one, else from the transfer log.")
     guide.type(f"logsum -i minicam -f {stage.SITE}/xferlog -z MST")
     guide.type("logsum -i spec -z MST")
+    guide.tell("The same of all instruments as a page for a browser, which cron may make anew every ten minutes:")
+    guide.type("logsum -i all -z MST --html report.html")
+    if importlib.util.find_spec("matplotlib"):
+        guide.tell("And as a picture, which takes pip install 'archq[plot]':")
+        guide.type("logsum -i all -z MST --plot report.svg")
     guide.tell("Everything is still there. The servers have stopped; to look around, begin with")
     print(f"\n$ cd {shlex.quote(str(guide.directory))}; export ARCHQ_CONFIG=$PWD/{stage.CONFIG}\n$ archq status --all")
 

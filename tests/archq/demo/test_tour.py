@@ -93,6 +93,7 @@ def test_the_tour_works_twice_and_leaves_nothing_behind(tmp_path: Path, caller: 
         assert re.search(r"^Instrument: minicam        6 files       0 errors$", output, re.MULTILINE)
         assert re.search(r"^Instrument: spec           4 files       0 errors$", output, re.MULTILINE)
         assert len(re.findall(r"^archive/ARCHMINICAM/\d{4}\.\d{4}/img000\d\.fits ", output, re.MULTILINE)) == 6
+        assert {"report.html", "report.svg"} <= {path.name for path in (tmp_path / "work/demo").iterdir()}
         assert not any(password in output for password in passwords(tmp_path / "work/demo"))
         assert not running(str(tmp_path))
     assert outside(tmp_path) == []
