@@ -45,16 +45,15 @@ class Recording:
     console: bytes
 
     def __str__(self) -> str:
-        return f"{self.laid.scene.name} on {self.laid.disk.kind.name}"
+        return str(self.laid)
 
     def restore(self, count: int, how: str, chance: random.Random) -> Line:
         """Make the disk as it was after ``count`` steps, and the line's debts what they were."""
-        self.laid.bring_back()
+        line = self.laid.bring_back()
         with self.laid.disk.image.open("r+b") as file:
             for offset, data in kept(self.steps[:count], how, chance):
                 file.seek(offset)
                 file.write(data)
-        line = self.laid.scene.snapshot.restore_around()
         line.noted(self.laid.scene.words, Ended(0, self.console[: self.told_by(count)].decode(), ""))
         return line
 
@@ -127,7 +126,7 @@ def _when_all_was_told(recording: Recording) -> Iterator[Point]:
 
 
 def _record(laid: Laid, scratch: Path, meddle: Callable[[], object] | None) -> Recording:
-    laid.bring_back()
+    line = laid.bring_back()
     place, console, log = (scratch / name for name in ("recorder", "console", "blocks"))
     place.mkdir(exist_ok=True)
     console.write_bytes(b"")
@@ -143,7 +142,7 @@ def _record(laid: Laid, scratch: Path, meddle: Callable[[], object] | None) -> R
         recorder.recording(laid.disk.image, place, console, log) as image,
         Disk(laid.disk.kind, image, laid.disk.place).mounted(),
     ):
-        laid.scene.snapshot.restore_around().meddled(begin).run(laid.scene.program, *laid.scene.words)
+        line.meddled(begin).run(laid.scene.program, *laid.scene.words)
     return Recording(laid, recorder.steps(log), console.read_bytes())
 
 

@@ -116,15 +116,13 @@ class Laid:
         disk.image.rename(image)
         return cls(scene, disk, image)
 
-    @contextmanager
-    def restored(self) -> Iterator[Line]:
-        """Bring all back as it was, and mount the disk."""
-        self.bring_back()
-        with self.disk.mounted():
-            yield self.scene.snapshot.restore_around()
+    def __str__(self) -> str:
+        return f"{self.scene.name} on {self.disk.kind.name}"
 
-    def bring_back(self) -> None:
+    def bring_back(self) -> Line:
+        """Bring all back as it was; the caller mounts the disk."""
         subprocess.run(["cp", "--sparse=always", str(self.image), str(self.disk.image)], check=True)
+        return self.scene.snapshot.restore_around()
 
 
 def lacking(kind: Kind) -> str:

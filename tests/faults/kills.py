@@ -9,7 +9,7 @@ import random
 from typing import TYPE_CHECKING
 
 from tests.faults import invariants, scenarios, strace
-from tests.faults.programme import Limits, Tally
+from tests.faults.programme import Limits, Tally, again_and_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario, Scene, Stage
 
     Point = tuple[str, int]
-
-_AGAIN = 4  # deaths of one that dies more than once
-_ONE_AGAIN_IN = 8
 
 QUICK = Limits(seconds=60, points=400)
 LONG = Limits(seconds=3600, points=20_000)
@@ -34,18 +31,11 @@ def run(
     tally = Tally("kill at every call", limits)
     scenes = [stage.scene(scenario) for scenario in chosen]
     chance = random.Random(limits.seed)
-    points = [(scene, deaths) for scene in scenes for deaths in _deaths(_points(stage, scene, tally), chance)]
+    points = [(scene, deaths) for scene in scenes for deaths in again_and_again(_points(stage, scene, tally), chance)]
     for scene, deaths in tally.sampled(points):
         where = f"{scene.name}, killed at " + ", then at ".join(f"{call} {number}" for call, number in deaths)
         tally.blame(where, _point(stage, scene, deaths, tally, meddle))
     return tally
-
-
-def _deaths(points: list[Point], chance: random.Random) -> Iterator[tuple[Point, ...]]:
-    """Yield where a command dies: once at each call, or, some times, at several in turn."""
-    yield from ((point,) for point in points)
-    for _ in range(len(points) // _ONE_AGAIN_IN):
-        yield tuple(chance.choices(points, k=_AGAIN))
 
 
 def _points(stage: Stage, scene: Scene, tally: Tally) -> list[Point]:

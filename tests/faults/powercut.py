@@ -6,16 +6,19 @@ the command's end, when everything was promised, is tried, too.
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 from tests.faults import invariants, scenarios, strace
 from tests.faults.disk import KINDS, Laid, lacking, private_mounts
-from tests.faults.programme import Limits, Tally
+from tests.faults.programme import Limits, Tally, again_and_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.faults.scenarios import Scenario, Stage
+
+    Point = tuple[str, int]
 
 QUICK = Limits(seconds=100, points=400)
 LONG = Limits(seconds=3600, points=20_000)
@@ -35,36 +38,41 @@ def run(
     tally.left_out = "; ".join(filter(None, missing.values()))
     if all(missing.values()):
         return tally
+    chance = random.Random(limits.seed)
     with private_mounts():
         laid = [Laid.on(kind, scene, stage.scratch) for kind in KINDS if not missing[kind] for scene in scenes]
-        points = [(one, point) for one in laid for point in _points(stage, one)]
-        for one, point in tally.sampled(points, first=[(one, _AT_ITS_END) for one in laid]):
-            where = f"{one.scene.name} on {one.disk.kind.name}, cut at {point[0]} {point[1]}"
-            tally.blame(where, _point(stage, one, point, tally, meddle))
+        points = [(one, cuts) for one in laid for cuts in again_and_again(_points(stage, one), chance)]
+        for one, cuts in tally.sampled(points, first=[(one, (_AT_ITS_END,)) for one in laid]):
+            at = ", then at ".join(f"{call} {number}" for call, number in cuts)
+            tally.blame(f"{one} cut at {at}", _point(stage, one, cuts, tally, meddle))
     return tally
 
 
-def _points(stage: Stage, one: Laid) -> list[tuple[str, int]]:
+def _points(stage: Stage, one: Laid) -> list[Point]:
     """Return each call of a clean run, by name and number."""
     trace = stage.scratch / "trace"
-    with one.restored() as line:
+    line = one.bring_back()
+    with one.disk.mounted():
         line.traced(one.scene.program, one.scene.words, ["-e", f"trace={strace.CHANGING}"], trace)
     return strace.points(trace)
 
 
 def _point(
-    stage: Stage, one: Laid, point: tuple[str, int], tally: Tally, meddle: Callable[[], object] | None
+    stage: Stage, one: Laid, cuts: tuple[Point, ...], tally: Tally, meddle: Callable[[], object] | None
 ) -> Iterator[str]:
     program, words = one.scene.program, one.scene.words
-    with one.restored() as line:
-        if meddle:
-            line = line.meddled(meddle)
-        if point == _AT_ITS_END:
-            line.run(program, *words)
-        else:
-            line.traced(program, words, strace.killing(*point), stage.scratch / "trace")
-        one.disk.cut()
-        tally.injected += 1
+    line = one.bring_back()
+    if meddle:
+        line = line.meddled(meddle)
+    for point in cuts:
+        with one.disk.mounted():
+            yield from invariants.always(line)
+            if point == _AT_ITS_END:
+                line.run(program, *words)
+            else:
+                line.traced(program, words, strace.killing(*point), stage.scratch / "trace")
+            one.disk.cut()
+            tally.injected += 1
     with one.disk.mounted():
         yield from invariants.always(line)
         yield from invariants.aftermath(line, program, words)

@@ -8,11 +8,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     Point = TypeVar("Point")
 
 SEED = 20_261_120
+
+
+_AGAIN = 4  # deaths of what dies more than once
+_ONE_AGAIN_IN = 8
+
+
+def again_and_again(points: Sequence[Point], chance: random.Random) -> Iterator[tuple[Point, ...]]:
+    """Yield where a command dies: once at each point, or at several in turn, for whoever recovers may die, too."""
+    yield from ((point,) for point in points)
+    for _ in range(len(points) // _ONE_AGAIN_IN):
+        yield tuple(chance.choices(points, k=_AGAIN))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
