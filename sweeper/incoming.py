@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from archq import durable
@@ -18,6 +20,7 @@ from archq.nights import named_night
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+_ROW = re.compile(r"(.*)/ *(.*)/(.*)/(.*)/(.*)\n")  # what _row makes
 _DATA, _CONTROL, _ODD = 1, 2, 4
 _KINDS = {DATA: _DATA, CONTROL: _CONTROL}
 
@@ -35,19 +38,24 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """What one look at a directory showed, oldest first: a line of text for each arrival, as there may be very many."""
+    """What one look at a directory showed, oldest first: ``step`` by ``step``, from number ``start`` on.
 
-    _rows: list[str]
+    It is one text with a line for each arrival, as there may be very many: forked processes can read it together.
+    """
+
+    _text: str
+    _step: int = 1
+    _start: int = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(range(self._start, self._text.count("\n"), self._step))
 
     def __iter__(self) -> Iterator[Sighting]:
-        return map(_sighting, self._rows)
+        return map(_sighting, islice(_ROW.finditer(self._text), self._start, None, self._step))
 
-    def every(self, step: int, start: int) -> Sightings:
-        """Return one of each ``step``, from number ``start`` on."""
-        return Sightings(self._rows[start::step])
+    def parts(self, count: int) -> list[Sightings]:
+        """Return ``count`` parts, each of which begins with the oldest."""
+        return [Sightings(self._text, count, number) for number in range(count)]
 
 
 class Incoming:
@@ -75,11 +83,11 @@ class Incoming:
         rows: list[str] = []
         for place in ("", *(name for name in os.listdir(self.descriptor) if named_night(name))):
             rows += self._rows(place, lambda name: wanted(name) and name != PROBE_INSTRUMENT)
-        return Sightings(sorted(rows))
+        return Sightings("".join(sorted(rows)))
 
     def probes(self) -> Sightings:
         """Return what `archq doctor` has sent to try the way."""
-        return Sightings(sorted(self._rows("", lambda name: name == PROBE_INSTRUMENT)))
+        return Sightings("".join(sorted(self._rows("", lambda name: name == PROBE_INSTRUMENT))))
 
     def _rows(self, place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
         try:
@@ -125,15 +133,16 @@ def _flags(entries: Iterable[os.DirEntry[str]], wanted: Callable[[str], bool]) -
 
 def _row(base: str, flags: int, place: str) -> str:
     instrument, file_id, attempt = base.split(".")
-    return f"{file_id}/{attempt:>9}/{instrument}/{flags}/{place}"
+    return f"{file_id}/{attempt:>9}/{instrument}/{flags}/{place}\n"
 
 
-def _sighting(row: str) -> Sighting:
-    file_id, attempt, instrument, flags, place = row.split("/")
+def _sighting(row: re.Match[str]) -> Sighting:
+    file_id, attempt, instrument, digit, place = row.groups()
+    flags = int(digit)
     return Sighting(
         wire=WireName(instrument=instrument, id=file_id, attempt=int(attempt)),
         place=place,
-        data=bool(int(flags) & _DATA),
-        control=bool(int(flags) & _CONTROL),
-        odd=bool(int(flags) & _ODD),
+        data=bool(flags & _DATA),
+        control=bool(flags & _CONTROL),
+        odd=bool(flags & _ODD),
     )

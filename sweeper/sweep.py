@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 from archq.errors import ExitStatus
@@ -21,6 +21,7 @@ from sweeper.hooks import Hook
 from sweeper.incoming import Incoming
 from sweeper.ledger import Ledger
 from sweeper.planning import rules_of
+from sweeper.processes import call_apart
 from sweeper.recovery import recover
 from sweeper.report import Problem
 from sweeper.round import Findings, Round
@@ -147,26 +148,19 @@ def _filed(
     sweeper: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int, workers: int | None
 ) -> Findings:
     """File ``arrivals``, by several processes where they are asked for or worth it."""
-    workers = workers or min(len(os.sched_getaffinity(0)), len(arrivals) // WORTH_A_PROCESS)
-    if min(workers, len(arrivals)) < 2:
+    workers = min(len(arrivals), workers or min(len(os.sched_getaffinity(0)), len(arrivals) // WORTH_A_PROCESS))
+    if workers < 2:
         return Round(sweeper, returned, now).file(arrivals)
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     findings = Findings()
-    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-        parts = [
-            pool.submit(_filed_apart, sweeper.job, arrivals.every(workers, number), returned, now, sweeper.log_by_line)
-            for number in range(workers)
-        ]
-        for part in parts:
-            findings.add(part.result())
+    parts = [partial(_filed_apart, sweeper, part, returned, now) for part in arrivals.parts(workers)]
+    for part in call_apart(parts):
+        findings.add(part)
     return findings
 
 
-def _filed_apart(job: Job, arrivals: Sightings, returned: frozenset[WireName], now: int, log_by_line: bool) -> Findings:
+def _filed_apart(parent: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int) -> Findings:
     """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own."""
-    with Sweeper(job, log_by_line=log_by_line) as sweeper:
+    with Sweeper(parent.job, log_by_line=parent.log_by_line) as sweeper:
         findings = Round(sweeper, returned, now).file(arrivals)
     _run_hooks(findings)  # here, so that there are as many at once as there are processes
     return findings
