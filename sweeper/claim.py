@@ -34,7 +34,7 @@ from sweeper.owner import Owner, is_dead, parse_owner, this_process
 from sweeper.tree import free_space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from archq.names import WireName
     from sweeper.incoming import Incoming
@@ -225,11 +225,9 @@ class Claim:
         found = {wire.data for name in os.listdir(self.descriptor) if (wire := parse_wire_name(name))}
         return sorted(found)
 
-    def remove(self, wire: WireName, *, data: bool = True) -> None:
-        """Remove an arrival's files: it has been settled, its data file perhaps moved."""
-        durable.remove(str(wire.control), directory=self.descriptor)
-        if data:
-            durable.remove(str(wire.data), directory=self.descriptor)
+    def remove(self, files: Iterable[WireName]) -> None:
+        """Remove files of arrivals that have been settled; already gone is fine."""
+        durable.remove_all([str(file) for file in files], directory=self.descriptor)
 
     def beat(self) -> None:
         """Give a sign of life, if the last one is long enough ago; cheap enough for the innermost loop."""

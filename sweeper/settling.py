@@ -177,10 +177,9 @@ def settle_again(claim: Claim, ledger: Ledger, trees: Trees, record: Record) -> 
 
 def leave(claim: Claim, told: Iterable[WireName], done: Iterable[Intent]) -> None:
     """Remove what has been settled from the claim, and then the records: they are needed until nothing is left."""
-    for wire in told:
-        claim.remove(wire)
-    for intent in done:
-        claim.remove(intent.wire, data=not any(move.claimed for move in intent.moves))
+    settled = [*told, *(intent.wire for intent in done)]
+    moved = {intent.wire for intent in done for move in intent.moves if move.claimed}
+    claim.remove([*(wire.control for wire in settled), *(wire for wire in settled if wire not in moved)])
     durable.sync(claim.descriptor)
     journal.forget_records(claim)
 
