@@ -531,6 +531,25 @@ def test_a_fresh_lock_by_name_that_was_moved_away_in_error_is_given_back(tmp_pat
     assert (tmp_path / "lock").read_text() == "fresh"
 
 
+@pytest.mark.parametrize("count", [3, 500])
+def test_many_names_are_removed_and_no_other(tmp_path: Path, count: int) -> None:
+    names = [f"{number}" for number in range(count)]
+    for name in (*names, "kept"):
+        (tmp_path / name).touch()
+    with durable.opened_directory(tmp_path) as directory:
+        durable.remove_all([*names, "already gone"], directory=directory)
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_a_name_of_many_that_cannot_be_removed_is_told(tmp_path: Path, count: int) -> None:
+    for number in range(count - 1):
+        (tmp_path / f"{number}").touch()
+    (tmp_path / f"{count - 1}").mkdir()
+    with durable.opened_directory(tmp_path) as directory, pytest.raises(IsADirectoryError):
+        durable.remove_all([f"{number}" for number in range(count)], directory=directory)
+
+
 def test_a_file_that_cannot_be_written_over_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(b"before")
