@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from archq.config import Config
-from archq.control import IncompleteControlFileError, parse_control
+from archq.control import parse_control
 from archq.durable import CUT
 from archq.errors import ArchqError, MalformedError
 from archq.spool import BUILDING, CANCELLED, QUEUED, STATES, Spool
@@ -174,8 +174,8 @@ def _control_files_have_their_data(line: Line) -> Iterator[str]:
     for path in sorted(line.incoming.glob("*.cf")):
         try:
             control = parse_control(path.read_bytes())
-        except IncompleteControlFileError:
-            continue
+        except ArchqError:
+            continue  # not a control file, or not yet
         data = path.with_suffix(".df")
         if not data.exists() or data.stat().st_size != control.size:
             yield f"incoming: {path.name} is there without its data"

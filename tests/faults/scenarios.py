@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.places import Place
+
     Prepare = Callable[[Line], tuple[str, ...]]
 
 HERE = ""  # the place that is a directory of the line's own
@@ -59,9 +61,13 @@ class Stage:
 
         self._harbour = Harbour(self.stack, Fleet(self.stack), place)
 
+    def place(self, name: str) -> Place:
+        """Give a place that files can be put into, by its name."""
+        return self._harbour.place(name)
+
     def scene(self, scenario: Scenario) -> Scene:
         if scenario.name not in self._scenes:
-            place = self._harbour.place(scenario.place) if scenario.place else None
+            place = self.place(scenario.place) if scenario.place else None
             line = Line.at(self.scratch / "line", place)
             words = scenario.prepare(line)
             snapshot = line.snapshot(self.scratch / "snapshots" / scenario.name.replace(" ", "-").replace(",", ""))

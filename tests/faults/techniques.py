@@ -14,6 +14,7 @@ from tests.faults import (
     lint,
     load,
     lostreplies,
+    network,
     powercut,
     randomkills,
     sensitivity,
@@ -37,6 +38,7 @@ ALL: dict[str, ModuleType] = {
     "shortwrites": shortwrites,
     "randomkills": randomkills,
     "load": load,
+    "network": network,
     "zoo": zoo,
     "sensitivity": sensitivity,
 }

@@ -18,6 +18,7 @@ from archq import durable, submission
 from archq.shipping import delivery
 from archq.spool import Draft, Spool
 from archq.spool.filestate import Phase
+from archq.transports import ssh
 from sweeper import filing, journal, settling
 from tests.faults import scenarios
 
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One broken program, the technique that is known to catch it, and in which scenarios where it has some."""
+    """One broken program, the technique that is known to catch it, and what of that is enough: scenarios, servers."""
 
     name: str
     meddle: Callable[[], object]
     technique: str
     chosen: Sequence[Scenario] = ()
+    only: str = ""
 
 
 SUBMIT = [one for one in scenarios.ALL if one.name == "submit"]
@@ -159,6 +161,14 @@ def links_are_followed() -> None:
     durable._DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+def servers_are_trusted() -> None:
+    delivery._Delivery.verify = never
+
+
+def any_host_key() -> None:
+    ssh.SshSession._judge = never
+
+
 def unknown_memory() -> None:
     settling.Decisions.repeated = never
 
@@ -194,4 +204,6 @@ ALL = [
     Variant("a short write is taken for a whole one", one_write_is_enough, "shortwrites", SWEEP),
     Variant("an error of a rename is believed without a look", errors_are_believed, "lostreplies", SWEEP),
     Variant("links are followed", links_are_followed, "zoo"),
+    Variant("a server's word is trusted", servers_are_trusted, "network", only="lying ftp, full: truncates"),
+    Variant("any host key will do", any_host_key, "network", only="lying sftp, full: has another host key"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
+import struct
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,6 +170,79 @@ def store_slowly(session: FtpSession, name: str) -> None:
 def store_half_and_say_complete(session: FtpSession, name: str) -> None:
     session.receive(name, most=1000)
     session.say("226 Complete.")
+
+
+def reset(session: FtpSession, _argument: str) -> None:
+    """End the session as a firewall, or a server that has crashed, does."""
+    session.lines.close()  # which would keep the connection open
+    reset_by_peer(session.control)
+    raise EndOfSessionError
+
+
+def reset_by_peer(connection: socket.socket) -> None:
+    """Let the other side see "connection reset by peer"."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def store_part(most: int, then: Answer) -> Callable[[FtpSession, str], None]:
+    """Take ``most`` bytes, end the data connection, and go on with ``then``."""
+
+    def store(session: FtpSession, name: str) -> None:
+        assert session.passive
+        session.say("150 Send it.")
+        with session.passive, session.passive.accept()[0] as data, (session.directory / name).open("ab") as file:
+            file.truncate(session.offset)
+            session.offset = 0
+            while file.tell() < most and (chunk := data.recv(min(SMALL, most - file.tell()))):
+                file.write(chunk)
+        if isinstance(then, str):
+            session.say(then)
+        else:
+            then(session, name)
+
+    return store
+
+
+def store_flipped_and_say_complete(session: FtpSession, name: str) -> None:
+    session.receive(name)
+    flip_a_byte(session.directory / name)
+    session.say("226 Complete.")
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def store_and_refuse(reply: str) -> Callable[[FtpSession, str], None]:
+    """Take all of it, and say that it failed."""
+
+    def store(session: FtpSession, name: str) -> None:
+        session.receive(name)
+        session.say(reply)
+
+    return store
+
+
+def rename_and_cut(session: FtpSession, name: str) -> None:
+    """Do it, and lose the reply."""
+    (session.directory / session.name).rename(session.directory / name)
+    raise EndOfSessionError
+
+
+def rename_and_hang(session: FtpSession, name: str) -> None:
+    (session.directory / session.name).rename(session.directory / name)
+    session.hang()
+
+
+def store_new(session: FtpSession, name: str) -> None:
+    """Take a name once, as drop boxes do."""
+    if (session.directory / name).exists():
+        session.say("553 Could not create file.")
+    else:
+        session.stor(name)
 
 
 def at_most(sessions: int, refusal: str) -> Callable[[FtpSession, str], None]:
