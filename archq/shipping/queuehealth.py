@@ -66,7 +66,8 @@ class QueueHealth:
         )
         self._record(self.state)
         if (before.phase, _gist(before.reason)) != (phase, _gist(failure.message)):
-            self._complain(f"queue {self._queue} is {phase}: {failure.message}")
+            advice = f"; archq doctor -d {self._queue} says what to do" if failure.permanent else ""
+            self._complain(f"queue {self._queue} is {phase}: {failure.message}{advice}")
 
     def worked(self, key: Key) -> bool:
         """Take note of a delivery; return whether that ended an outage."""

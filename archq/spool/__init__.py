@@ -144,7 +144,10 @@ class Spool:
             kind = CannotCreateError if isinstance(translated, NoInputError) else type(translated)
             raise kind(str(translated)) from error
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
-            raise NotPermittedError(f"cannot use the spool {root}: this account may not read and write it")
+            raise NotPermittedError(
+                f"cannot use the spool {root}: this account may not read and write it: "
+                "let it join the group that may, or configure another spool"
+            )
 
     def _prepare(self) -> None:
         if not os.path.exists(self.root):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from archq.spool import Spool, SpooledFile
 
 
+_AGAIN = "cancel the request, and submit the file again if it still exists"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is not as it should be: where (a path below the spool) and what."""
@@ -58,7 +61,9 @@ def spooled_bytes(spool: Spool) -> int:
 def _strangers(spool: Spool, state: str) -> Iterator[Finding]:
     for name in sorted(os.listdir(spool.place(state))):
         if RequestId.parse(name) is None:
-            yield Finding(where=os.path.join(state, name), what="is no request: somebody else put it here")
+            yield Finding(
+                where=os.path.join(state, name), what="is no request: somebody else put it here, and may take it away"
+            )
 
 
 def _request(
@@ -91,7 +96,7 @@ def _file(
         yield from _data(spool, where, file, seen)
     except FileNotFoundError:
         if os.path.exists(f"{file.path}.cf"):
-            yield Finding(where=where, what="the data file is missing")
+            yield Finding(where=where, what=f"the data file is missing: {_AGAIN}")
     except OSError as error:
         yield Finding(where=where, what=f"cannot be read: {error.strerror}")
 
@@ -104,16 +109,22 @@ def _data(spool: Spool, where: str, file: SpooledFile, seen: Callable[[int], Non
     finally:
         os.close(descriptor)
     if (size, checksum) != (file.control.size, file.control.checksum):
-        yield Finding(where=where, what=f"has other content than was submitted: {size} bytes, {checksum}")
+        yield Finding(where=where, what=f"has other content than was submitted: {size} bytes, {checksum}: {_AGAIN}")
     if file.is_linked:
         return  # its mode is its source's
     if status.st_mode & stat.S_IRWXO:
-        yield Finding(where=where, what=f"may be used by everybody: its mode is {stat.S_IMODE(status.st_mode):04o}")
+        yield Finding(
+            where=where, what=f"may be used by everybody: its mode is {stat.S_IMODE(status.st_mode):04o}: chmod o-rwx"
+        )
     if not spool.is_shared and status.st_mode & stat.S_IRWXG:
-        yield Finding(where=where, what=f"may be used by its group: its mode is {stat.S_IMODE(status.st_mode):04o}")
+        yield Finding(
+            where=where, what=f"may be used by its group: its mode is {stat.S_IMODE(status.st_mode):04o}: chmod g-rwx"
+        )
 
 
 def _sequence(spool: Spool, highest: int) -> Iterator[Finding]:
     last = spool.last_number()
     if last < highest:
-        yield Finding(where="sequence", what=f"says {last}, but request {highest} exists: a number may be given twice")
+        yield Finding(
+            where="sequence", what=f"says {last}, but request {highest} exists: empty it, or a number is given twice"
+        )

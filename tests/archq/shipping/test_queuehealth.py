@@ -50,7 +50,7 @@ def test_the_same_error_is_told_once_and_another_one_again(notebook: Notebook) -
         notebook.health.failed(SMALL, failure)
     assert notebook.lines == [
         "queue archive is waiting: the disk there is full",
-        "queue archive is blocked: cannot log in",
+        "queue archive is blocked: cannot log in; archq doctor -d archive says what to do",
     ]
 
 

@@ -23,6 +23,9 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(config.spool)
 
 
+AGAIN = "cancel the request, and submit the file again if it still exists"
+
+
 def damage(spool: Spool, name: str) -> Path:
     return Path(spool.place("queued", "archive-1", name))
 
@@ -43,7 +46,7 @@ def test_one_changed_byte_is_found(spool: Spool) -> None:
 
 def test_a_missing_data_file_is_found(spool: Spool) -> None:
     damage(spool, "1.df").unlink()
-    assert findings(spool) == ["queued/archive-1/1.df: the data file is missing"]
+    assert findings(spool) == [f"queued/archive-1/1.df: the data file is missing: {AGAIN}"]
 
 
 def test_a_cut_control_file_is_found(spool: Spool) -> None:
@@ -58,12 +61,12 @@ def test_a_missing_record_is_found(spool: Spool) -> None:
 
 def test_a_copy_that_others_may_read_is_found(spool: Spool) -> None:
     damage(spool, "1.df").chmod(0o604)
-    assert findings(spool) == ["queued/archive-1/1.df: may be used by everybody: its mode is 0604"]
+    assert findings(spool) == ["queued/archive-1/1.df: may be used by everybody: its mode is 0604: chmod o-rwx"]
 
 
 def test_a_sequence_that_would_give_a_number_twice_is_found(spool: Spool) -> None:
     Path(spool.place("sequence")).write_text(f"{0:020d}\n")
-    assert findings(spool) == ["sequence: says 0, but request 1 exists: a number may be given twice"]
+    assert findings(spool) == ["sequence: says 0, but request 1 exists: empty it, or a number is given twice"]
 
 
 def test_a_number_that_stands_twice_is_found(spool: Spool) -> None:
@@ -73,4 +76,4 @@ def test_a_number_that_stands_twice_is_found(spool: Spool) -> None:
 
 def test_what_is_no_request_is_found(spool: Spool) -> None:
     Path(spool.place("queued", "core")).touch()
-    assert findings(spool) == ["queued/core: is no request: somebody else put it here"]
+    assert findings(spool) == ["queued/core: is no request: somebody else put it here, and may take it away"]
