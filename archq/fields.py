@@ -24,6 +24,7 @@ _ENCODED = pattern(f"%|{_NEVER_BARE.pattern}")
 _ENCODED_WITH_BLANKS = pattern(f"[ %]|{_NEVER_BARE.pattern}")
 _BARE, _INNER = r"[^ %\x00-\x1f\x7f\ud800-\udfff]", r"[^%\x00-\x1f\x7f\ud800-\udfff]"
 _PLAIN_LINES = pattern(rf"(?:{KEY.pattern}=(?:{_BARE}(?:{_INNER}*{_BARE})?)?\n)+")
+_PLAIN_WORDS = pattern(rf"{KEY.pattern}={_BARE}*(?: {KEY.pattern}={_BARE}*)*")
 _ESCAPE = pattern(rb"%([0-9A-Fa-f]{2})?")
 
 
@@ -91,6 +92,19 @@ def parse_lines(text: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for line in text.removesuffix("\n").split("\n"):
         add_pair(pairs, line)
+    return pairs
+
+
+def parse_words(text: str) -> dict[str, str]:
+    """Return the pairs of a line whose values' blanks are encoded; raise MalformedError as :func:`parse_lines` does."""
+    words = text.split(" ")
+    if _PLAIN_WORDS.fullmatch(text):  # as most are, and reports read millions
+        plain = dict([word.split("=", 1) for word in words])
+        if len(plain) == len(words):
+            return plain
+    pairs: dict[str, str] = {}
+    for word in words:
+        add_pair(pairs, word)
     return pairs
 
 

@@ -51,13 +51,10 @@ def format_outcome(outcome: Outcome) -> bytes:
 def parse_outcome(line: bytes) -> Outcome:
     """Return what a line says; raise MalformedError when it is none of ours, or cut short (no newline at its end)."""
     try:
-        time, outcome, *pairs = _whole_line(line).split(" ")
+        time, outcome, *pairs = _whole_line(line).split(" ", 2)
     except ValueError as error:
         raise MalformedError(f"not a line of a transfer log: {line[:80]!r}") from error
-    facts: dict[str, str] = {}
-    for pair in pairs:
-        fields.add_pair(facts, pair)
-    return Outcome(time=parse_instant(time), outcome=outcome, facts=facts)
+    return Outcome(time=parse_instant(time), outcome=outcome, facts=fields.parse_words(pairs[0]) if pairs else {})
 
 
 def _whole_line(line: bytes) -> str:

@@ -109,7 +109,7 @@ def known_files(scope: Scope, period: Period, problems: Problems) -> dict[str, F
     verdicts = (
         verdict
         for directory in scope.directories
-        for verdict in read_directory(directory, period.start, problems)
+        for verdict in read_directory(directory, period.start, problems, period.end)
         if scope.title_of(verdict.instrument)
     )
     return bring_together(verdicts, period)

@@ -26,26 +26,50 @@ _SLACK = timedelta(days=1)
 
 _DATED = re.compile(r"(\d{8})\.tdcin\.log(?:\.gz)?", re.ASCII)
 _STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_QUEUED = re.compile(rb" queued=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
 _SNIFFED = 5  # lines: a damaged first one does not hide a log
 
 
-def read_directory(directory: str, since: int, problems: Problems) -> Iterator[Verdict]:
-    """Yield the verdicts from every transfer log in ``directory`` that may tell of transfers from ``since`` on."""
+def read_directory(directory: str, since: int, problems: Problems, until: int | None = None) -> Iterator[Verdict]:
+    """Yield the verdicts from the transfer logs in ``directory`` that may tell of transfers from ``since`` on.
+
+    Files that were queued after ``until`` are left out: they are in the logs of later days, which may tell of older
+    files too.
+    """
+    latest = None if until is None else _stamp(until)
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if not name.startswith(".") and os.path.isfile(path) and not _is_earlier(name, since):
-            yield from read_file(path, problems)
+            yield from read_file(path, problems, latest)
 
 
-def read_file(path: str, problems: Problems) -> Iterator[Verdict]:
-    """Yield the verdicts in one transfer log, plain or gzipped; what cannot be used is counted."""
+def read_file(path: str, problems: Problems, latest: bytes | None = None) -> Iterator[Verdict]:
+    """Yield the verdicts in one transfer log, plain or gzipped; what cannot be used is counted.
+
+    Lines that tell of a file queued after ``latest``, a stamp, are passed over unread.
+    """
     rest = lines(path, problems)
     head = list(islice(rest, _SNIFFED))
     if head and not any(map(_STAMP.match, head)):
         problems.warn(f"{path}: not a transfer log, left out")
         return
     for line in chain(head, rest):
-        yield from _parsed(line, path, problems)
+        if not latest or not _is_later(line, latest):
+            yield from _parsed(line, path, problems)
+
+
+def _stamp(until: int) -> bytes | None:
+    """Return what the stamps of files surely queued after ``until`` are greater than, None where no year has it."""
+    try:
+        return (clock_of(until, UTC) + _SLACK).strftime("%Y-%m-%dT%H:%M:%S").encode()
+    except OverflowError:
+        return None
+
+
+def _is_later(line: bytes, latest: bytes) -> bool:
+    """Tell at one glance: a report about last year should not have to read this year's lines word by word."""
+    queued = _QUEUED.search(line)
+    return queued is not None and queued[1] > latest and b" skew=" not in line  # a wrong clock tells nothing
 
 
 def _parsed(line: bytes, path: str, problems: Problems) -> Iterator[Verdict]:

@@ -163,6 +163,23 @@ def outcome_of(parse, text: str) -> dict[str, str] | str:
         return str(error)
 
 
+@given(some.text(alphabet="a1=% \n\t\x1f\ud812\u2028", max_size=12))
+@example("a=1 b=2")
+@example("a=1  b=2")
+@example("a=1 b=2 ")
+@example("a=1 a=2")
+@example("a=%20 b=")
+@example("")
+def test_words_are_read_alike_whether_looked_at_together_or_one_by_one(text: str) -> None:
+    def word_by_word(text: str) -> dict[str, str]:
+        pairs: dict[str, str] = {}
+        for word in text.split(" "):
+            fields.add_pair(pairs, word)
+        return pairs
+
+    assert outcome_of(fields.parse_words, text) == outcome_of(word_by_word, text)
+
+
 def test_line_ends_of_other_systems_are_refused() -> None:
     with pytest.raises(MalformedError, match=r"^a byte that should be percent-encoded: "):
         fields.parse_lines("size=1\r\nname=a\r\n")

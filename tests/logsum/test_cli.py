@@ -306,3 +306,19 @@ def test_a_file_that_was_swept_days_later_counts_when_the_server_saw_it(logs: Lo
     result = logsum(*arguments, "-B", "2026-11-15", "-b0", "-D1")
     assert "Instrument: minicam        1 files       0 errors\n" in result.output
     assert logsum(*arguments, "-B", "2026-11-19", "-b0", "-D1").output == ""
+
+
+def test_logs_of_later_days_are_read_for_what_was_swept_late_and_for_nothing_else(logs: Logs, logsum: Logsum) -> None:
+    early = {"queued": "2026-11-15T11:59:00.000Z"}
+    logs.tell("2026-11-15T12:00:00Z", swept=4 * 86_400, size=1, **early)
+    wrong = {"queued": "2031-01-01T00:00:00.000Z", "skew": "-129816000.000", "arrived": "2026-11-15T12:00:00.000Z"}
+    logs.tell("2026-11-15T12:00:00Z", swept=4 * 86_400, size=2, **wrong)
+    logs.tell("2026-11-19T12:00:00Z", size=3, queued="2026-11-19T11:59:00.000Z")
+    log = logs.directory / "20261119.tdcin.log"
+    log.write_bytes(log.read_bytes() + b"2026-11-19T12:00:00.000Z filed queued=2026-11-19T11:59:00.000Z damaged\n")
+    arguments = ("-i", "minicam", "-l", str(logs.directory))
+    result = logsum(*arguments, "--since", "2026-11-15", "--until", "2026-11-16")
+    assert "Instrument: minicam        2 files       0 errors\n" in result.output
+    assert "Max =         2\n" in result.output
+    assert result.errors == ""  # it has nothing to do with the damaged line
+    assert "1 line skipped" in logsum(*arguments).errors
