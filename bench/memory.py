@@ -81,7 +81,7 @@ def watched(place: Site, program: str, *words: str | os.PathLike[str]) -> Usage:
     """Run one of our programs and look at it until it ends; it has to succeed."""
     begun = time.perf_counter()
     with subprocess.Popen(
-        (site.INSTALLED / program, *words),
+        (site.installed(program), *words),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +12,17 @@ from typing import TYPE_CHECKING
 
 from archq.spool import STATES
 from bench.harness import succeed
+from tests import packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-INSTALLED = Path(sys.executable).parent
 BLOCK = 1 << 20  # bytes
+
+
+def installed(program: str) -> Path:
+    """Return one of our programs as the README installs it: what is installed for development starts later."""
+    return packages.installed() / "bin" / program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,8 @@ class Site:
         (self.home / "archq.toml").write_text("\n".join(lines) + "\n")
 
     def run(self, program: str, *words: str | os.PathLike[str]) -> str:
-        """Run one of our programs as it is installed; it has to succeed."""
-        return succeed(INSTALLED / program, *words, environment=self.environment).decode()
+        """Run one of our programs; it has to succeed."""
+        return succeed(installed(program), *words, environment=self.environment).decode()
 
     def empty(self) -> None:
         """Forget everything that was submitted or sent, at once and without a trace but the numbers."""

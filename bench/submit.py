@@ -38,6 +38,7 @@ LONG_SIZES = (*SIZES, ("1 GB", GIGABYTE, 0.5, None, 5))
 
 def run(report: Report, *, long: bool) -> None:
     """Measure one file of each size, many files in one call, and the copying loop alone."""
+    report.versions["pip"] = first_line(site.installed("pip"), "--version")
     with site.made() as place, printing(report, place.home) as peer:
         place.configure(f"file:{place.home}")
         place.run("archq", "status")  # the spool is made
