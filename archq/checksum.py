@@ -12,7 +12,8 @@ from archq.light import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
+    from queue import SimpleQueue
     from typing import Protocol
 
     Seen = Callable[[int], None]
@@ -32,8 +33,9 @@ DEFAULT_ALGORITHM = "sha256"
 _DIGEST_LENGTHS = {"sha256": 64, "sha512": 128, "md5": 32, "blake3": 64}  # hexadecimal digits
 _CHUNK = 1 << 20  # bytes: large enough to amortise system calls, small enough to stay in the cache
 _SMALL = 1 << 13  # bytes
-# What Python sums with its own module sooner than OpenSSL's library, three times as fast, is loaded.
-_LITTLE = 1 << 18  # bytes
+_LITTLE = 1 << 18  # bytes: summed by Python's own module before OpenSSL's library, which is faster, is even loaded
+_LARGE = 1 << 24  # bytes: from here on a thread of its own repays what it takes to begin one
+_BUFFERS = 8  # between reading, writing and summing, when one of them has to wait
 _OWN_MODULE = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
 
 
@@ -133,22 +135,54 @@ def write_all(target: int, data: bytes | memoryview) -> None:
 
 def _summed(source: int, algorithm: str, use: Callable[[memoryview], None], seen: Seen | None) -> tuple[int, Checksum]:
     status = os.fstat(source)
-    hasher, size = new_hasher(algorithm, status.st_size if stat.S_ISREG(status.st_mode) else None), 0
-    for chunk in _chunks(source):
-        hasher.update(chunk)
-        use(chunk)
-        size += len(chunk)
-        if seen:
-            seen(len(chunk))
+    expected = status.st_size if stat.S_ISREG(status.st_mode) else None
+    hasher, size = new_hasher(algorithm, expected), 0
+    summed_chunks = _summed_beside if expected and expected >= _LARGE else _summed_first
+    chunks = summed_chunks(source, hasher, status.st_size)
+    try:
+        for chunk in chunks:
+            use(chunk)
+            size += len(chunk)
+            if seen:
+                seen(len(chunk))
+    finally:
+        chunks.close()
     return size, Checksum(algorithm, hasher.hexdigest())
 
 
-def _chunks(source: int) -> Iterator[memoryview]:
+def _summed_first(source: int, hasher: Hasher, expected: int) -> Generator[memoryview]:
     """Yield the file's content in one buffer that is used again and again, so memory does not grow with size."""
     # To clear a large buffer takes longer than to sum a small file.
-    buffer = memoryview(bytearray(min(_CHUNK, max(os.fstat(source).st_size + 1, _SMALL))))
+    buffer = memoryview(bytearray(min(_CHUNK, max(expected + 1, _SMALL))))
     while count := _filled(buffer, source):
+        hasher.update(buffer[:count])
         yield buffer[:count]
+
+
+def _summed_beside(source: int, hasher: Hasher, _expected: int) -> Generator[memoryview]:
+    """Yield the file's content likewise, while a thread sums it: hashlib lets go of the interpreter meanwhile."""
+    from queue import SimpleQueue
+    from threading import Thread
+
+    free: SimpleQueue[memoryview] = SimpleQueue()
+    full: SimpleQueue[memoryview] = SimpleQueue()
+    for _ in range(_BUFFERS):
+        free.put(memoryview(bytearray(_CHUNK)))
+    thread = Thread(target=_sum, args=(hasher, full, free))
+    thread.start()
+    try:
+        while count := _filled(buffer := free.get(), source):
+            full.put(buffer[:count])
+            yield buffer[:count]  # both only look at it, and it is filled again when both have done
+    finally:
+        full.put(memoryview(b""))
+        thread.join()
+
+
+def _sum(hasher: Hasher, full: SimpleQueue[memoryview], free: SimpleQueue[memoryview]) -> None:
+    while chunk := full.get():
+        hasher.update(chunk)
+        free.put(memoryview(chunk.obj))
 
 
 def _filled(buffer: memoryview, source: int) -> int:

@@ -62,7 +62,13 @@ def decode(value: str) -> str:
 
 def format_lines(pairs: Iterable[tuple[str, str]]) -> str:
     """Return one encoded ``key=value`` line for each pair; raise MalformedError as :func:`format_pair` does."""
-    return "".join(f"{format_pair(key, value)}\n" for key, value in pairs)
+    pairs = list(pairs)
+    text = "".join([f"{key}={value}\n" for key, value in pairs])
+    # One look at everything is enough for most: without a blank behind a "=" or at a line's end, none is an outer one.
+    plain = "".join([value for _key, value in pairs]).isprintable() and "%" not in text
+    if plain and "= " not in text and " \n" not in text and all(is_key(key) for key, _value in pairs):
+        return text
+    return "".join([f"{format_pair(key, value)}\n" for key, value in pairs])
 
 
 def format_pair(key: str, value: str, *, blanks: bool = False) -> str:

@@ -87,10 +87,11 @@ def submit(
         raise UsageError(f"priority {priority}: not from 1 to 100")
     spool = Spool(config.spool)
     require_room(spool, size_of(sources), config.reserve, warn, time.time())
-    wishes = Wishes(options=checked, title=title, priority=priority, when=when, mail=mail)
+    user = account_name()
+    wishes = Wishes(user=user, options=checked, title=title, priority=priority, when=when, mail=mail)
     request = _accept(spool, settings, sources, wishes, seen)
     try:
-        _tell(spool, request)
+        _tell(spool, request, user)
         ensure_shipped(config, spool, request.id)
     except OSError as error:  # it is queued all the same, and whoever submits it again has it twice
         warn(f"{request.id} is queued, but {from_os_error(error, 'start what sends it')}: say archq ship")
@@ -115,8 +116,8 @@ def _sources(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     return sources
 
 
-def _tell(spool: Spool, request: Request) -> None:
-    facts = {"request": str(request.id), "by": account_name(), "files": str(request.files), "bytes": str(request.bytes)}
+def _tell(spool: Spool, request: Request, user: str) -> None:
+    facts = {"request": str(request.id), "by": user, "files": str(request.files), "bytes": str(request.bytes)}
     spool.tell("queued", facts)
 
 
@@ -190,8 +191,9 @@ def chosen_queue(config: Config, name: str | None, environment: Mapping[str, str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """How a request is to be sent."""
+    """Who wants a request to be sent, and how."""
 
+    user: str
     options: Options
     title: str | None
     priority: int
@@ -214,6 +216,7 @@ class _Submission:
         self.seen = seen
         self.settings = settings
         self.sources = sources
+        self.host = os.uname().nodename
         self.options = wishes.options
         self.instrument = checked_taker(settings, wishes.options.instrument or settings.instrument)
         now = time.time_ns()
@@ -221,7 +224,7 @@ class _Submission:
         remote = wishes.options.remote
         _check_remote(settings, remote)
         self.ticket = Ticket(
-            user=account_name(),
+            user=wishes.user,
             title=wishes.title or _title(sources[0]),
             queued=now,
             priority=wishes.priority,
@@ -263,7 +266,7 @@ class _Submission:
             request=str(self.id),
             part=f"{part}/{len(self.sources)}",
             spool=self.draft.spool.id,
-            host=os.uname().nodename,
+            host=self.host,
             user=self.ticket.user,
             title=self.ticket.title,
             agent=f"archq/{__version__}",
