@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
+from logsum.runs import highest, lowest, median
 from logsum.tally import quantile
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def percentiles(tally: Tally, shares: Sequence[float]) -> Mapping[str, Sequence[
 def _range(name: str, values: Sequence[float]) -> dict[str, Value]:
     if not values:
         return dict.fromkeys((f"{name}_min", f"{name}_median", f"{name}_max"))
-    return {f"{name}_min": min(values), f"{name}_median": median(values), f"{name}_max": max(values)}
+    return {f"{name}_min": lowest(values), f"{name}_median": median(values), f"{name}_max": highest(values)}
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:

@@ -24,6 +24,14 @@ class Problems:
         if message not in self.warnings:
             self.warnings.append(message)
 
+    def add(self, others: Problems) -> None:
+        """Count what another reader could not use, too."""
+        for key, count in others.counts.items():
+            self.counts[key] = self.counts.get(key, 0) + count
+            self.examples.setdefault(key, others.examples[key])
+        for message in others.warnings:
+            self.warn(message)
+
     def messages(self) -> list[str]:
         """Return one sentence for each warning, and for each file and kind of trouble in it."""
         return self.warnings + [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
@@ -12,23 +13,26 @@ from logsum.groups import BY_INSTRUMENT, grouping
 from logsum.ledger import bring_together
 from logsum.notes import Notes
 from logsum.observing import Nights, nights_of
-from logsum.readers.ftplog import read_log
+from logsum.readers.bulk import ask
+from logsum.readers.columns import Question
 from logsum.readers.transferlog import read_directory
 from logsum.sources import find_scope
 from logsum.tally import Tally, tally
 from logsum.transfers import transfers
+from logsum.unknown import enlarged, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
     from archq.config import Config
-    from logsum.events import Upload
     from logsum.groups import Grouping
     from logsum.ledger import File
     from logsum.notes import UsedTwice
     from logsum.period import Period
     from logsum.problems import Problems
+    from logsum.readers.bulk import Answer
+    from logsum.readers.columns import Packed
     from logsum.sources import Scope
     from logsum.transfers import Transfer
 
@@ -89,10 +93,14 @@ def make_report(request: Request, config: Config, problems: Problems) -> Report:
     """Return what the logs tell; raise NoInputError where there is no such instrument or log directory."""
     scope = find_scope(request.instrument, request.logs.directory, config)
     files = known_files(scope, request.period, problems)
-    uploads = _uploads(request.logs, scope, problems)
     groupings = _groupings(request, config)
+    seen = _seen(request, scope, files, problems, with_ends=bool(groupings))
     notes = Notes(request.latest, names=request.names)
-    counted = tally(notes.taken(transfers(files, uploads, request.period, scope)), _keys(request, groupings))
+    found = transfers(files, seen.singly if seen else None, request.period, scope)
+    rest = one_by_one(seen.columns) if seen and groupings else ()
+    counted = tally(notes.taken(chain(found, rest)), _keys(request, groupings))
+    if seen and not groupings:
+        _add_columns(counted, seen.columns, request)
     return Report(
         period=request.period,
         now=request.now,
@@ -115,15 +123,39 @@ def known_files(scope: Scope, period: Period, problems: Problems) -> dict[str, F
     return bring_together(verdicts, period)
 
 
-def _uploads(logs: Logs, scope: Scope, problems: Problems) -> list[Upload] | None:
-    if not logs.ftp_log:
+def _seen(
+    request: Request, scope: Scope, files: Mapping[str, File], problems: Problems, *, with_ends: bool
+) -> Answer | None:
+    """Return what the server's log tells, None where there is none."""
+    path = request.logs.ftp_log
+    if not path:
         return None
+    question = Question(
+        scope=scope,
+        period=request.period,
+        since=_since(files, request.period),
+        known=frozenset(id_.encode() for id_ in files),
+        with_ends=with_ends,
+    )
     try:
-        uploads = read_log(logs.ftp_log, logs.ftp_log_zone, problems)
-        return [upload for upload in uploads if scope.title_of(upload.wire.instrument)]
+        return ask(path, request.logs.ftp_log_zone, question, problems)
     except OSError as error:
-        problems.warn(f"cannot read the FTP log {logs.ftp_log}: {error.strerror}; times are the transfer logs' instead")
+        problems.warn(f"cannot read the FTP log {path}: {error.strerror}; times are the transfer logs' instead")
         return None
+
+
+def _since(files: Mapping[str, File], period: Period) -> int | None:
+    """Return from when on the server may have seen what seems to end in ``period``, as its sender tells no times."""
+    told = (file.archived or file.latest for file in files.values())
+    return min((one.queued or 0 for one in told if one.seconds is None and one.ended in period), default=None)
+
+
+def _add_columns(counted: dict[_Key, Tally], columns: Mapping[str, Sequence[Packed]], request: Request) -> None:
+    for title, parts in columns.items():
+        counted["", title, 0] = enlarged(counted.get(("", title, 0), Tally()), parts)
+    if request.instrument == ALL_INSTRUMENTS:
+        total = ("", ALL_INSTRUMENTS, 0)
+        counted[total] = enlarged(counted.get(total, Tally()), [one for parts in columns.values() for one in parts])
 
 
 def _groupings(request: Request, config: Config) -> list[Grouping]:

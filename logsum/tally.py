@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from archq.instants import SECOND
+from logsum.runs import Runs, highest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,9 +32,12 @@ class Performance:
 
     sizes: Sequence[int] = field(default_factory=lambda: array("q"))
     times: Sequence[float] = field(default_factory=lambda: array("d"))
+    ordered: Sequence[array[float]] = ()  # their rates in bytes a second in sorted runs, where they are so many
 
-    def rates(self, unit: int) -> list[float]:
+    def rates(self, unit: int) -> Sequence[float]:
         """Return the rates in units of ``unit`` bytes a second."""
+        if self.ordered:
+            return Runs(self.ordered, unit)
         return [size / time / unit for size, time in zip(self.sizes, self.times, strict=True)]
 
 
@@ -99,6 +103,8 @@ def kind_of(reason: str) -> str:
 
 def in_bins(rates: Iterable[float], bounds: Sequence[float]) -> list[int]:
     """Return how many rates lie in each bin ``(low, high]``; empty files count in the first, fast ones in one more."""
+    if isinstance(rates, Runs):
+        return rates.counts(bounds)
     counts = Counter(bisect_left(bounds, rate) for rate in rates)
     return [counts[index] for index in range(len(bounds) + 1)]
 
@@ -106,7 +112,7 @@ def in_bins(rates: Iterable[float], bounds: Sequence[float]) -> list[int]:
 def chosen_bounds(rates: Sequence[float]) -> tuple[float, ...]:
     """Return four bounds of the series 1, 2, 5, 10, … that leave the fastest rates in the open bin above them."""
     series = [digit * 10.0**power for power in range(-1, 7) for digit in (1, 2, 5)]
-    above = bisect_left(series, max(rates))
+    above = bisect_left(series, highest(rates))
     last = min(max(above, 4), len(series))
     return tuple(series[last - 4 : last])
 

@@ -23,26 +23,34 @@ _LEADING_NULS = re.compile(rb"^\0+", re.MULTILINE)
 
 def opened(path: str) -> BufferedIOBase:
     """Open a log, which is gzipped if it begins as such files do; raise OSError if it cannot be."""
+    return gzip.open(path) if is_packed(path) else open(path, "rb")
+
+
+def is_packed(path: str) -> bool:
+    """Tell whether a file is gzipped; raise OSError if it cannot be read."""
     with open(path, "rb") as file:
-        is_packed = file.read(len(_GZIP)) == _GZIP
-    return gzip.open(path) if is_packed else open(path, "rb")
+        return file.read(len(_GZIP)) == _GZIP
 
 
-def blocks(path: str, problems: Problems) -> Iterator[bytes]:
-    """Yield the lines of a log, many at a time; only the last one may lack its newline.  Raise OSError as `opened`."""
+def blocks(path: str, problems: Problems, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    """Yield the lines of a log, many at a time; only the last one may lack its newline.  Raise OSError as `opened`.
+
+    Only what stands from ``start`` to ``end`` is read, both at the beginning of a line.
+    """
     rest = b""
-    for piece in _pieces(path, problems):
-        head, newline, tail = (rest + piece).rpartition(b"\n")
-        if newline:
-            yield _cleaned(head + newline, path, problems)
-        rest = _shortened(tail, path, problems)
+    for piece in _pieces(path, problems, start, end):
+        cut = piece.rfind(b"\n") + 1
+        if cut:
+            yield _cleaned(rest + piece[:cut], path, problems)
+            rest = b""
+        rest = _shortened(rest + piece[cut:], path, problems)
     if rest := _cleaned(rest, path, problems):
         yield rest
 
 
-def lines(path: str, problems: Problems) -> Iterator[bytes]:
+def lines(path: str, problems: Problems, start: int = 0, end: int | None = None) -> Iterator[bytes]:
     """Yield the lines of a log, each with its newline."""
-    return lines_of(blocks(path, problems))
+    return lines_of(blocks(path, problems, start, end))
 
 
 def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -51,11 +59,13 @@ def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield from BytesIO(block)
 
 
-def _pieces(path: str, problems: Problems) -> Iterator[bytes]:
+def _pieces(path: str, problems: Problems, start: int, end: int | None) -> Iterator[bytes]:
     with opened(path) as file:
         try:
+            file.seek(start)
             # read() would throw away what came before the damage.
-            while piece := file.read1(BLOCK):
+            while piece := file.read1(BLOCK if end is None else min(end - start, BLOCK)):
+                start += len(piece)
                 yield piece
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             problems.warn(f"{path}: damaged: {error}; what stands before was read")

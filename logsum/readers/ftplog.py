@@ -29,7 +29,8 @@ FORMATS: Sequence[type[Reader]] = (
     sftpgo.Reader,
     openssh.Reader,
 )
-_SNIFFED = 20  # lines: damaged ones at the beginning do not hide a log
+SNIFFED = 1000  # lines: damaged ones at the beginning do not hide a log
+_ENOUGH = 3  # lines that are known
 
 _ROTATED = re.compile(r"(?:\.(?P<number>\d{1,4})|-(?P<date>\d{8}(?:-?\d{2,10})?))?(?:\.gz)?", re.ASCII)
 # sftpgo rotates by itself: sftpgo-2026-11-20T03-14-15.123.log beside sftpgo.log.
@@ -42,8 +43,8 @@ def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
         pass  # that it can be read is known before anything is told of its elders
     clock = ServerClock(zone)
     readers = [kind() for kind in FORMATS]
-    parts = _readable(rotated(path), problems)
-    years = _years(parts, zone)
+    parts = readable(rotated(path), problems)
+    years = years_of(parts, zone)
     for part in parts:
         source = Source(path=part, problems=problems, clock=clock, calendar=Calendar(years.get(part, 0)))
         yield from _read_part(source, readers)
@@ -51,21 +52,29 @@ def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
 
 def _read_part(source: Source, readers: Sequence[Reader]) -> Iterator[Upload]:
     rest = lines(source.path, source.problems)
-    head = list(islice(rest, _SNIFFED))
-    reader = _reader_of(head, readers)
+    head = list(islice(rest, SNIFFED))
+    reader = reader_of(head, readers)
     if reader:
         yield from reader.read(chain(head, rest), source)
     elif head:
-        source.problems.warn(f"{source.path}: not a log of any known server, left out; it begins with {_shown(head)}")
+        tell_unknown(source, head)
 
 
-def _reader_of(head: Sequence[bytes], readers: Sequence[Reader]) -> Reader | None:
-    known = [sum(map(reader.recognizes, head)) for reader in readers]
+def reader_of(head: Sequence[bytes], readers: Sequence[Reader]) -> Reader | None:
+    """Return the reader that is the first to know some of the first lines of a log, None if none knows any."""
+    known = [0] * len(readers)
+    for line in head:
+        for place, reader in enumerate(readers):
+            known[place] += reader.recognizes(line)
+        if max(known) == _ENOUGH:
+            break
     return readers[known.index(max(known))] if any(known) else None
 
 
-def _shown(head: Sequence[bytes]) -> str:
-    return repr(head[0][:40].decode("utf-8", "backslashreplace").rstrip("\n"))
+def tell_unknown(source: Source, head: Sequence[bytes]) -> None:
+    """Say that nobody knows this log."""
+    shown = repr(head[0][:40].decode("utf-8", "backslashreplace").rstrip("\n"))
+    source.problems.warn(f"{source.path}: not a log of any known server, left out; it begins with {shown}")
 
 
 def rotated(path: str) -> list[str]:
@@ -81,7 +90,7 @@ def rotated(path: str) -> list[str]:
     return [name for _date, _number, name in sorted(elders)] + [path]
 
 
-def _readable(parts: Sequence[str], problems: Problems) -> list[str]:
+def readable(parts: Sequence[str], problems: Problems) -> list[str]:
     """Return the files that can be read; of the others it is told."""
     readable = []
     for part in parts:
@@ -93,7 +102,7 @@ def _readable(parts: Sequence[str], problems: Problems) -> list[str]:
     return readable
 
 
-def _years(parts: Sequence[str], zone: tzinfo) -> dict[str, int]:
+def years_of(parts: Sequence[str], zone: tzinfo) -> dict[str, int]:
     """Return the year in which each file begins whose stamps do not tell it.
 
     No line is younger than the file it stands in (which a copy may be by far), nor than the first one of the next file.
@@ -101,7 +110,7 @@ def _years(parts: Sequence[str], zone: tzinfo) -> dict[str, int]:
     years = {}
     bound = datetime.max
     for part in reversed(parts):
-        first = next(openssh.dates(islice(_quietly(part), _SNIFFED)), None)
+        first = next(openssh.dates(islice(_quietly(part), SNIFFED)), None)
         if first:
             written = datetime.fromtimestamp(os.stat(part).st_mtime, zone).replace(tzinfo=None)
             years[part] = first_year(openssh.dates(_quietly(part)), min(bound, written))

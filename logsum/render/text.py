@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from statistics import median
 from typing import TYPE_CHECKING
 
 from logsum.groups import BY_INSTRUMENT
 from logsum.period import HOUR, clock_of
 from logsum.render.details import details, table
+from logsum.runs import highest, lowest, median
 from logsum.tally import chosen_bounds, in_bins
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def _performance(performance: Performance, style: Style) -> str:
         f"                Max = {max(sizes):9}\n"
         "\n"
         f"  Median rate:  {median(rates):4.2f} {style.unit}/s   Median Time: {_whole(median(times)):3} seconds\n"
-        f"     Min        {min(rates):4.2f}           Min       {_whole(min(times)):3}\n"
-        f"     Max        {max(rates):4.2f}           Max       {_whole(max(times)):3}\n"
+        f"     Min        {lowest(rates):4.2f}           Min       {_whole(min(times)):3}\n"
+        f"     Max        {highest(rates):4.2f}           Max       {_whole(max(times)):3}\n"
         "\n" + _histogram(rates, style)
     )
 

@@ -1,0 +1,182 @@
+"""Logs of any length: read in pieces, by several workers where that pays, into columns and single uploads."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from archq.console import progress
+from logsum.problems import Problems
+from logsum.readers import xferlog
+from logsum.readers.columns import Collector
+from logsum.readers.files import blocks, lines_of, opened
+from logsum.readers.ftplog import FORMATS, readable, rotated, tell_unknown, years_of
+from logsum.readers.pieces import tasks
+from logsum.readers.source import Source
+from logsum.readers.stamps import Calendar, ServerClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import tzinfo
+
+    from logsum.events import Upload
+    from logsum.readers.columns import Found, Packed, Question
+    from logsum.readers.pieces import Piece, Task
+    from logsum.readers.source import Reader
+
+WORTH_WORKERS = 1 << 24  # bytes: less is read before workers are at work
+MOST_WORKERS = 4
+_COMPARED_AT_ONCE = 50_000  # hashes, of which there may be millions
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What logs tell: columns by what the report calls the instrument, and what has to be looked at one by one."""
+
+    columns: Mapping[str, Sequence[Packed]]
+    singly: Sequence[Upload]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every worker has to know."""
+
+    question: Question
+    zone: tzinfo
+    years: Mapping[str, int]  # in which files begin whose stamps do not tell it
+
+
+def ask(path: str, zone: tzinfo, question: Question, problems: Problems, *, workers: int | None = None) -> Answer:
+    """Ask the log ``path`` and its rotated elders; raise OSError if it cannot be read.
+
+    An id that no transfer log knows and that comes more than once is looked at singly: for that, the pieces in which it
+    is are read again.
+    """
+    with opened(path):
+        pass  # that it can be read is known before anything is told of its elders
+    parts = readable(rotated(path), problems)
+    job = Job(question, zone, years_of(parts, zone))
+    todo = tasks(parts, zone, question.to_be_read)
+    count = _workers() if workers is None else workers
+    found = _looked_up(todo, job, count, f"reading {os.path.basename(path)}")
+    if suspects := _suspects(found):
+        again = [place for place, one in enumerate(found) if not suspects.isdisjoint(one.hashes)]
+        careful = replace(job, question=replace(question, suspects=suspects))
+        some = [todo[place] for place in again]
+        for place, one in zip(again, _looked_up(some, careful, count, "comparing names"), strict=True):
+            found[place] = one
+    for one in found:
+        problems.add(one.problems)
+    return _together(found)
+
+
+def _looked_up(todo: Sequence[Task], job: Job, workers: int, label: str) -> list[Found]:
+    with progress(label, sum(map(_size, todo))) as advance:
+        return list(_results(todo, job, workers, advance))
+
+
+def _workers() -> int:
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def _size(task: Task) -> int:
+    return sum(piece.size for piece in task)
+
+
+def _together(found: Sequence[Found]) -> Answer:
+    columns: dict[str, list[Packed]] = {}
+    for one in found:
+        for title, packed in one.columns.items():
+            columns.setdefault(title, []).append(packed)
+    return Answer(columns, [upload for one in found for upload in one.singly])
+
+
+def _suspects(found: Sequence[Found]) -> frozenset[int]:
+    """Return the hashes of ids that come more than once, or seem to: a range at a time, as all are too many to sort."""
+    singles = {hash(upload.wire.id.encode()) for one in found for upload in one.singly}
+    all_hashes = [*(one.hashes for one in found), array("q", sorted(singles))]
+    total = sum(map(len, all_hashes))
+    step = 2**64 // (total // _COMPARED_AT_ONCE + 1) + 1
+    suspects: set[int] = set()
+    for low in range(-(2**63), 2**63, step):
+        some = [hashes[bisect_left(hashes, low) : bisect_left(hashes, low + step)] for hashes in all_hashes]
+        if len(set(chain(*some))) < sum(map(len, some)):
+            suspects |= {value for value, times in Counter(chain(*some)).items() if times > 1}
+    return frozenset(suspects)
+
+
+def _results(todo: Sequence[Task], job: Job, workers: int, advance: Callable[[int], None]) -> Iterator[Found]:
+    """Yield what each task has found, in order."""
+    if workers < 2 or len(todo) < 2 or sum(map(_size, todo)) < WORTH_WORKERS:
+        found = (_do(task, job) for task in todo)
+        yield from _watched(found, todo, advance)
+        return
+    import multiprocessing  # it takes a while to load
+
+    # Forked, so that they know hashes as we do, and what is known without being told.
+    context = multiprocessing.get_context("fork")
+    with context.Pool(workers, _begin, (job,)) as pool:
+        yield from _watched(pool.imap(_do_as_worker, todo), todo, advance)
+
+
+def _watched(found: Iterator[Found], todo: Sequence[Task], advance: Callable[[int], None]) -> Iterator[Found]:
+    for task, one in zip(todo, found, strict=True):
+        yield one
+        advance(_size(task))
+
+
+_jobs: list[Job] = []  # a worker's one
+
+
+def _begin(job: Job) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has started us ends us
+    _jobs[:] = [job]
+
+
+def _do_as_worker(task: Task) -> Found:
+    return _do(task, _jobs[0])
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Keep the collector from looking at millions of values again and again: nothing here is in cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_no_collecting()
+def _do(task: Task, job: Job) -> Found:
+    problems, clock, collector = Problems(), ServerClock(job.zone), Collector(job.question)
+    readers = {kind: kind() for kind in FORMATS}
+    for piece in task:
+        calendar = Calendar(job.years.get(piece.path, 0))
+        source = Source(path=piece.path, problems=problems, clock=clock, calendar=calendar)
+        _read(piece, source, readers, collector)
+    return collector.found(problems)
+
+
+def _read(piece: Piece, source: Source, readers: Mapping[type[Reader], Reader], collector: Collector) -> None:
+    text = blocks(piece.path, source.problems, piece.start, piece.end)
+    if piece.kind is None:
+        if head := next(text, b""):
+            tell_unknown(source, [head])
+        return
+    reader = readers[piece.kind]
+    if isinstance(reader, xferlog.Reader):
+        for block in text:
+            collector.take_block(block, reader, source)
+    else:
+        collector.take(reader.read(lines_of(text), source))
