@@ -50,7 +50,7 @@ def check(job: Job, tell: Callable[[str], None]) -> int:
     differences = 0
     with Tree(job.archive) as archive, _State(job) as state:
         state.note(_filed(job))
-        for path, verdict in state.verdicts(archive, job.archive):
+        for path, verdict in state.verdicts(archive, f"checking {os.path.basename(job.archive)}"):
             differences += 1
             tell(f"{console.printable(path)}: {verdict}")
         for path, verdict in _unlogged(job, state):
@@ -105,9 +105,8 @@ class _State:
             while batch := self._rows.execute("SELECT * FROM filed WHERE verdict IS NULL LIMIT 1000").fetchall():
                 began, done = time.monotonic(), []
                 for path, size, checksum, filed, _none in batch:
-                    verdict = _verdict(archive, os.fsdecode(path), size, checksum, filed)
+                    verdict = _verdict(archive, os.fsdecode(path), size, checksum, filed, advance)
                     done.append((verdict, path))
-                    advance(size)
                     if verdict:
                         yield os.fsdecode(path), verdict
                     if time.monotonic() - began > _SAVE:
@@ -127,8 +126,8 @@ class _State:
             yield os.fsdecode(path), verdict
 
 
-def _verdict(archive: Tree, path: str, size: int, checksum: str, filed: int) -> str:
-    """Return in what ``path`` differs from what was filed, nothing where it does not."""
+def _verdict(archive: Tree, path: str, size: int, checksum: str, filed: int, seen: Callable[[int], None]) -> str:
+    """Return in what ``path`` differs from what was filed, nothing where it does not; ``seen`` is told what is read."""
     *directory, name = path.split("/")
     told = f"filed {format_instant(filed, 0)}"
     try:
@@ -139,7 +138,7 @@ def _verdict(archive: Tree, path: str, size: int, checksum: str, filed: int) -> 
         return f"cannot be read: {error.strerror} ({told})"
     try:
         expected = parse_checksum(checksum)
-        found_size, found = sum_file(descriptor, expected.algorithm)
+        found_size, found = sum_file(descriptor, expected.algorithm, seen)
     except OSError as error:
         return f"cannot be read: {error.strerror} ({told})"
     finally:

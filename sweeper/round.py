@@ -22,7 +22,7 @@ from sweeper.settling import Decisions, OtherContentError, settle
 from sweeper.tree import NotADirectoryOfOursError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from archq.names import WireName
     from sweeper.claim import Claim
@@ -68,10 +68,11 @@ class Round:
         self.findings = Findings()
         self._skewed: set[str] = set()  # hosts whose clock is wrong
 
-    def file(self, sightings: Iterable[Sighting]) -> Findings:
-        """File what is complete; return what was not, and what there is to tell."""
+    def file(self, sightings: Iterable[Sighting], done: Callable[[int], None] = lambda _arrivals: None) -> Findings:
+        """File what is complete; return what was not, and what there is to tell.  ``done`` is called for each batch."""
         for batch in self._batches(sightings):
             self._file(batch)
+            done(len(batch))
         return self.findings
 
     def refuse(self, claim: Claim, wire: WireName, reason: str) -> None:

@@ -8,6 +8,7 @@ import time
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
+from archq import console
 from archq.errors import ExitStatus
 from archq.instants import SECOND
 from archq.names import DATA, parse_wire_name
@@ -150,18 +151,32 @@ def _filed(
     """File ``arrivals``, by several processes where they are asked for or worth it."""
     workers = min(len(arrivals), workers or min(len(os.sched_getaffinity(0)), len(arrivals) // WORTH_A_PROCESS))
     if workers < 2:
-        return Round(sweeper, returned, now).file(arrivals)
+        with console.progress("filing", len(arrivals), "arrivals") as done:
+            return Round(sweeper, returned, now).file(arrivals, done)
     findings = Findings()
-    parts = [partial(_filed_apart, sweeper, part, returned, now) for part in arrivals.parts(workers)]
+    # The first one tells for all how far they are: they have as much to do, and there is one terminal.
+    shares = [workers, *[0] * (workers - 1)]
+    parts = [
+        partial(_filed_apart, sweeper, part, returned, now, share)
+        for part, share in zip(arrivals.parts(workers), shares, strict=True)
+    ]
     for part in call_apart(parts):
         findings.add(part)
     return findings
 
 
-def _filed_apart(parent: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int) -> Findings:
-    """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own."""
-    with Sweeper(parent.job, log_by_line=parent.log_by_line) as sweeper:
-        findings = Round(sweeper, returned, now).file(arrivals)
+def _filed_apart(parent: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int, share: int) -> Findings:
+    """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own.
+
+    Show how far it is as if ``share`` processes were as far, or nothing for 0.
+    """
+    shown = (
+        console.progress("filing", len(arrivals) * share, "arrivals")
+        if share
+        else contextlib.nullcontext(lambda _count: None)
+    )
+    with Sweeper(parent.job, log_by_line=parent.log_by_line) as sweeper, shown as done:
+        findings = Round(sweeper, returned, now).file(arrivals, lambda count: done(count * share))
     _run_hooks(findings)  # here, so that there are as many at once as there are processes
     return findings
 
