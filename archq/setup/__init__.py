@@ -30,6 +30,14 @@ _SHARED, _OURS, _PUBLIC = 0o2770, 0o700, 0o755
 _MEMBERS = 0o3770  # each member has a directory of its own in it, which the others cannot rename
 _GROUP_ARCHIVE = 0o2775
 
+# Comments, as they may be put into a file together with a drop box.
+_NEXT = (
+    "",
+    "# -- and then, as the account that sweeps --",
+    "# sweeper --configured --doctor        tells whether it may do all that it has to",
+    "# */10 * * * * sweeper --configured    is the line for its crontab",
+)
+
 
 def set_up(
     wishes: dict[str, Any], say: Say, complain: Say, *, archive: bool, system: bool, user: bool, force: bool
@@ -182,6 +190,8 @@ def _set_up_archive(host: ArchiveHost, path: str, say: Say, complain: Say, drop_
         text = host.drop_box((examples() / "archive" / DROP_BOXES[name]).read_text())
         for line in ("", f"# -- /{DROP_BOXES[name]} --", *text.rstrip("\n").split("\n")):
             say(line)
+    for line in [] if drop_box else _NEXT:
+        say(line)
     for finding in findings:
         if finding.verdict is Verdict.FAILED:  # once more, where the drop boxes do not hide it
             complain(f"{finding.step}: {finding.text}: {finding.advice}")

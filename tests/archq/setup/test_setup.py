@@ -332,6 +332,7 @@ def test_one_account_sweeps_what_another_uploads(common_host: Host) -> None:
         "logsum": {},
     }
     assert f"\nanon_root={common_host.home}/ftp\n" in told
+    assert told.endswith("\n# */10 * * * * sweeper --configured    is the line for its crontab\n")
     assert f"\nMatch User {account.pw_name}\n    ChrootDirectory {common_host.home}/ftp\n" in told
 
 
@@ -345,6 +346,7 @@ def test_members_of_a_group_sweep_what_another_uploads(common_host: Host) -> Non
     assert mode_of(incoming / ".archq-work") == (root, group, 0o3770)
     assert mode_of(common_host.home / "ftp/rejected") == (root, group, 0o3770)
     assert "anon_root" not in told
+    assert "crontab" not in told
     assert "ForceCommand internal-sftp" in told
 
 
