@@ -35,7 +35,7 @@ def compare_ledgers(request: Request, spool: str | None, config: Config, problem
     ledgers = Ledgers(
         sent=_sent(spool, request, problems) if spool else None,
         uploads=uploads,
-        files=known_files(scope, request.period, problems),
+        files=known_files(scope, request.period, problems, checksums=True),
         server_since=since,
     )
     comparison = compare(ledgers, request.period, scope, request.now)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from archq.config import Config
     from logsum.groups import Grouping
-    from logsum.ledger import File
+    from logsum.ledger import Ledger
     from logsum.notes import UsedTwice
     from logsum.period import Period
     from logsum.problems import Problems
@@ -112,20 +112,18 @@ def make_report(request: Request, config: Config, problems: Problems) -> Report:
     )
 
 
-def known_files(scope: Scope, period: Period, problems: Problems) -> dict[str, File]:
-    """Return what the transfer logs tell of each file that may count in ``period``, by id."""
+def known_files(scope: Scope, period: Period, problems: Problems, *, checksums: bool = False) -> Ledger:
+    """Return what the transfer logs tell of each file that may count in ``period``."""
     verdicts = (
         verdict
         for directory in scope.directories
         for verdict in read_directory(directory, period.start, problems, period.end)
         if scope.title_of(verdict.instrument)
     )
-    return bring_together(verdicts, period)
+    return bring_together(verdicts, period, checksums=checksums)
 
 
-def _seen(
-    request: Request, scope: Scope, files: Mapping[str, File], problems: Problems, *, with_ends: bool
-) -> Answer | None:
+def _seen(request: Request, scope: Scope, files: Ledger, problems: Problems, *, with_ends: bool) -> Answer | None:
     """Return what the server's log tells, None where there is none."""
     path = request.logs.ftp_log
     if not path:
@@ -144,7 +142,7 @@ def _seen(
         return None
 
 
-def _since(files: Mapping[str, File], period: Period) -> int | None:
+def _since(files: Ledger, period: Period) -> int | None:
     """Return from when on the server may have seen what seems to end in ``period``, as its sender tells no times."""
     told = (file.archived or file.latest for file in files.values())
     return min((one.queued or 0 for one in told if one.seconds is None and one.ended in period), default=None)
