@@ -56,11 +56,14 @@ def _upload(line: bytes, source: Source) -> Upload | None:
     wire = parse_logged_name(str(found["file_path"]).replace("\\", "/"))  # it runs on Windows, too
     if not wire or wire.kind != DATA:
         return None
+    size = int(found["size_bytes"])
+    if size < 0:
+        raise ValueError("a size that nothing has")
     return Upload(
         wire=wire,
         ended=ended,
         seconds=max(int(found["elapsed_ms"]) / 1000, _SHORTEST),
-        size=int(found["size_bytes"]),
+        size=size,
         complete=not found.get("error"),
         user=str(found.get("username", "")),
         client=_address(str(found.get("remote_addr", ""))),

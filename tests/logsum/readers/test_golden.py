@@ -327,6 +327,13 @@ def test_rotated_logs_are_read_oldest_first_whatever_they_are_called(tmp_path: P
     assert len(read(tmp_path / "xferlog").uploads) == 6
 
 
+def test_a_size_that_nothing_has_is_not_added_up(tmp_path: Path) -> None:
+    path = log(tmp_path, sftpgo("Upload", f"/srv/{name('0a')}", size_bytes=-1), sftpgo("Upload", f"/srv/{name('0b')}"))
+    found = read(path)
+    assert [told[0] for told in found.told] == ["0b"]
+    assert found.messages[0].startswith(f"{path}: 1 line skipped: cannot be read; the first is ")
+
+
 def test_sftpgos_own_rotation_is_known(tmp_path: Path) -> None:
     elders = ["sftpgo-2026-11-19T03-14-15.123.log.gz", "sftpgo-2026-11-20T03-14-15.123.log"]
     for to in (*elders, "sftpgo.log", "sftpgo-old.log"):
