@@ -47,7 +47,7 @@ def cancel(arguments: list[str]) -> None:
         _hand_on(config, words, arguments)
     elif len(own) < len(names):
         rest = [word for word in words if word.flag or word.value not in own]
-        _hand_on(config, rest, written(rest))
+        _hand_on(config, rest, written(rest, FLAGS))
 
 
 def _is_own(config: Config, name: str) -> bool:

@@ -48,7 +48,7 @@ def lpstat(arguments: list[str]) -> None:
         _show_own(config, words)
         rest = foreign_words(config, words)
     if rest or not words:
-        _hand_on(config, rest, arguments if rest == words else written(rest))
+        _hand_on(config, rest, arguments if rest == words else written(rest, FLAGS))
 
 
 def foreign_words(config: Config, words: Sequence[Word]) -> list[Word]:

@@ -78,12 +78,20 @@ def last_values(words: Sequence[Word]) -> dict[str, str]:
     return {word.flag: word.value or "" for word in words if word.flag}
 
 
-def written(words: Sequence[Word]) -> list[str]:
-    """Return a command line that says ``words``, its operands last and without a ``--``, which cancel does not know."""
-    options = [part for word in words if word.flag for part in _written_option(word)]
-    return [*options, *operands(words)]
+def written(words: Sequence[Word], flags: Flags) -> list[str]:
+    """Return a command line that says ``words``, operands last, without a ``--``, which cancel does not know.
+
+    Operands stand first where the last option would take one of them as its value.
+    """
+    options = [word for word in words if word.flag]
+    said = [part for word in options for part in _written_option(word)]
+    takes_one = options and options[-1].flag in flags.listed and options[-1].value is None
+    return [*operands(words), *said] if takes_one else [*said, *operands(words)]
 
 
 def _written_option(word: Word) -> list[str]:
     option = word.flag if word.flag.startswith("-") else f"-{word.flag}"
-    return [option] if word.value is None else [option, word.value]
+    if word.value is None:
+        return [option]
+    # Apart, what looks like an option would be taken for one.
+    return [f"{option}{word.value}"] if word.value.startswith("-") else [option, word.value]

@@ -64,5 +64,12 @@ def test_operands_keep_their_order() -> None:
 
 def test_words_can_be_written_again() -> None:
     words = scan(["-csd", "q", "-p", "--help", "x", "-oa=b", "--", "y"], FLAGS)
-    assert written(words) == ["-c", "-s", "-d", "q", "-p", "--help", "-o", "a=b", "x", "y"]
-    assert written([Word("p", "a,b")]) == ["-p", "a,b"]
+    assert written(words, FLAGS) == ["-c", "-s", "-d", "q", "-p", "--help", "-o", "a=b", "x", "y"]
+    assert written([Word("p", "a,b")], FLAGS) == ["-p", "a,b"]
+
+
+@pytest.mark.parametrize("line", ["-p-x", "-d-x f", "-d -x f", "f -p", "f -s -p", "f -p -s", "f -p g", "-pa -p f g"])
+def test_what_was_written_again_says_the_same(line: str) -> None:
+    words = scan(line.split(" "), FLAGS)
+    again = scan(written(words, FLAGS), FLAGS)
+    assert (last_values(again), operands(again)) == (last_values(words), operands(words))
