@@ -97,8 +97,10 @@ def _checked_host(parts: SplitResult, where: str) -> str:
 
 def _host_as_written(authority: str, host: str) -> str:
     """Return ``host`` in its own letters: the aliases in ssh's configuration are not all in lower case."""
-    start = authority.lower().rindex(host)
-    return authority[start : start + len(host)]
+    lowered = authority.lower()
+    start = lowered.rfind(host.lower())  # of which the zone of an IPv6 address is not in lower case yet
+    is_found = start >= 0 and len(lowered) == len(authority)
+    return authority[start : start + len(host)] if is_found else host
 
 
 def _host_and_port(text: str, port: int) -> tuple[str, int]:

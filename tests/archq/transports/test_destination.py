@@ -24,6 +24,7 @@ def parsed(url: str) -> Destination:
         ("ftp://archive/incoming", "ftp", "archive", 21, None, "/incoming"),
         ("ftps://tdcin@archive/in%20coming", "ftps", "archive", 21, "tdcin", "/in coming"),
         ("ftp://td%40cin@[::1]:2121/%23", "ftp", "::1", 2121, "td@cin", "/#"),
+        ("ftp://[fe80::1%Eth0]/x", "ftp", "fe80::1%Eth0", 21, None, "/x"),
         ("file:/data/incoming", "file", "", 0, None, "/data/incoming"),
         ("file:///data/incoming", "file", "", 0, None, "/data/incoming"),
         ("file://localhost/data", "file", "", 0, None, "/data"),
