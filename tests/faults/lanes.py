@@ -66,5 +66,6 @@ def _add(tally: Tally, others: Sequence[Tally]) -> None:
         tally.of = (tally.of or 0) + (other.of or 0)
         tally.injected += other.injected
         tally.violations += other.violations
+        tally.facts |= other.facts
         if other.left_out and other.left_out not in tally.left_out:
             tally.left_out = f"{tally.left_out}; {other.left_out}" if tally.left_out else other.left_out

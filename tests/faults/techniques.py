@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tests.faults import (
     blocklog,
     errors,
+    fuzz,
     kills,
     lint,
     load,
@@ -40,6 +41,7 @@ ALL: dict[str, ModuleType] = {
     "load": load,
     "network": network,
     "zoo": zoo,
+    "fuzz": fuzz,
     "sensitivity": sensitivity,
 }
 

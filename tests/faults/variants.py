@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from archq import durable, submission
+from archq import checksum, control, durable, submission
 from archq.shipping import delivery
 from archq.spool import Draft, Spool
 from archq.spool.filestate import Phase
@@ -169,6 +169,10 @@ def any_host_key() -> None:
     ssh.SshSession._judge = never
 
 
+def another_error() -> None:
+    control.parse_checksum = lambda text: checksum.Checksum(*text.split(":"))
+
+
 def unknown_memory() -> None:
     settling.Decisions.repeated = never
 
@@ -204,6 +208,7 @@ ALL = [
     Variant("a short write is taken for a whole one", one_write_is_enough, "shortwrites", SWEEP),
     Variant("an error of a rename is believed without a look", errors_are_believed, "lostreplies", SWEEP),
     Variant("links are followed", links_are_followed, "zoo"),
+    Variant("an error that nobody catches", another_error, "fuzz", only="control files"),
     Variant("a server's word is trusted", servers_are_trusted, "network", only="lying ftp, full: truncates"),
     Variant("any host key will do", any_host_key, "network", only="lying sftp, full: has another host key"),
 ]
