@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq.control import format_control
+from archq.durable import locked
 from tests.sweeper.accounts import UPLOADER, as_account
 from tests.sweeper.arrivals import Site, control_file, wire_of
 from tests.sweeper.zoo import (
     IGNORED,
+    PROTECTION_LOCK,
     REFUSED,
     SECRET,
     TAKEN,
@@ -48,6 +50,11 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 
 def test_there_are_enough_animals() -> None:
     assert len(REFUSED) + len(TAKEN) + len(IGNORED) >= 60
+
+
+def test_only_one_at_a_time_changes_what_the_kernel_protects(site: Site) -> None:
+    with pytest.raises(BlockingIOError), locked(PROTECTION_LOCK, wait=False):
+        pass
 
 
 def test_what_cannot_be_right_is_set_aside_with_a_reason_and_a_line(site: Site, monkeypatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from archq.checksum import Checksum
 from archq.control import MAX_SIZE, format_control, seal
+from archq.durable import locked
 from archq.names import new_id
 from tests.sweeper.accounts import UPLOADER, as_account, common_ground
 from tests.sweeper.arrivals import Result, Site, contents, control_file, new_site, wire_of
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 SECRET = b"the content of a file that is not for everybody\n" * 100
 PROTECTED = ("symlinks", "hardlinks", "fifos", "regular")  # fs.protected_*
+PROTECTION_LOCK = os.path.join(tempfile.gettempdir(), "archq-tests-fs-protected.lock")
 HANGS = 60  # seconds: a sweep that takes longer waits for something that never comes
 TERABYTE = 1 << 40
 
@@ -257,20 +260,27 @@ IGNORED: dict[str, Plant] = {
 
 @contextmanager
 def protection(level: int) -> Iterator[None]:
-    """Set all of fs.protected_* for everybody, and set back what they were; raise OSError where that cannot be."""
+    """Set all of fs.protected_* for everybody, and set back what they were; raise OSError where that cannot be.
+
+    One at a time on the whole machine: the second would take for the machine's own what the first has set.
+    """
     files = [f"/proc/sys/fs/protected_{name}" for name in PROTECTED]
-    before = []
-    for file in files:
-        with open(file, "r+") as setting:
-            before.append(setting.read())
-            setting.seek(0)
-            setting.write(str(level))
-    try:
-        yield
-    finally:
-        for file, value in zip(files, before, strict=True):
-            with open(file, "w") as setting:
-                setting.write(value)
+    with locked(PROTECTION_LOCK):
+        before = [swapped(file, str(level)) for file in files]
+        try:
+            yield
+        finally:
+            for file, value in zip(files, before, strict=True):
+                swapped(file, value)
+
+
+def swapped(file: str, value: str) -> str:
+    """Write ``value`` into a file of /proc/sys; return what it held."""
+    with open(file, "r+") as setting:
+        before = setting.read()
+        setting.seek(0)
+        setting.write(value)
+    return before
 
 
 @contextmanager
