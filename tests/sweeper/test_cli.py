@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archq import durable
 from tests.sweeper.arrivals import SILENT_SUCCESS, Site, contents, control_file, wire_of
 
 if TYPE_CHECKING:
@@ -148,6 +149,39 @@ def test_what_any_leaves_alone_can_be_said(site: Site, words: list[str], swept: 
     assert {path.partition("/")[2].split(".")[0] for path in site.archived()} == swept
 
 
+def test_any_verifies_what_it_moves_on(site: Site) -> None:
+    bad = control_file(b"content", instrument="newcam")
+    site.leave(bad, b"cOntent")
+    result = site.sweep("-A")
+    assert result.status == 3
+    assert f"{wire_of(bad)} rejected: the checksum is sha256:" in result.errors
+    assert (site.archived(), site.outcomes()) == ({}, ["rejected"])
+
+
+def test_any_puts_the_data_there_before_the_control_file_that_tells_of_them(site: Site, monkeypatch) -> None:
+    published = []
+    real = durable.rename_new
+
+    def noting(source, target, **directories) -> None:
+        real(source, target, **directories)
+        published.append(target)
+
+    monkeypatch.setattr(durable, "rename_new", noting)
+    wire = wire_of(site.arrive(instrument="newcam"))
+    assert site.sweep("-A") == SILENT_SUCCESS
+    assert [name for name in published if name in {str(wire), str(wire.control)}] == [str(wire), str(wire.control)]
+
+
+def test_any_leaves_dir_to_whoever_files_it_later(site: Site) -> None:
+    lparchive = site.root / "lparchive"
+    lparchive.mkdir()
+    wire = wire_of(site.arrive(instrument="newcam", options={"dir": "calib"}))
+    assert site.run("-A", "-f", str(site.incoming), "-d", str(lparchive)) == SILENT_SUCCESS
+    assert (lparchive / NIGHT / str(wire)).exists()
+    assert site.run("-i", "newcam", "-f", str(lparchive), "-d", str(site.archive)) == SILENT_SUCCESS
+    assert list(site.archived()) == ["calib/img0001.fits"]
+
+
 def test_any_needs_no_directory_where_one_is_configured(site: Site) -> None:
     site.configuration.write_text(f'[sweeper]\nincoming = "{site.incoming}"\nany_directory = "{site.archive}"\n')
     site.arrive(instrument="newcam")
@@ -245,6 +279,20 @@ def test_what_belongs_to_one_incoming_directory_is_not_used_for_another(site: Si
     assert site.sweep("-i", "minicam").status == 3
     assert len(site.rejected()) == 3
     assert not (tmp_path / "w").exists()
+
+
+def test_work_and_rejected_places_can_lie_elsewhere_on_the_filesystem(site: Site) -> None:
+    site.configuration.write_text(
+        f'[sweeper]\nincoming = "{site.incoming}"\nwork = "{site.root}/w"\nrejected = "{site.root}/r"\n'
+    )
+    site.arrive(b"good")
+    site.leave(control_file(b"content"), b"conte")
+    result = site.sweep("-i", "minicam")
+    assert result.status == 3
+    assert f"; it is in {site.root}/r/{os.geteuid()}/minicam." in result.errors
+    assert os.listdir(site.incoming) == []
+    assert os.listdir(site.root / "w") == [str(os.geteuid())]
+    assert len(contents(site.root / "r")) == 3
 
 
 def test_what_any_finds_under_a_name_that_it_has_moved_before_is_never_replaced(site: Site) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archq.instants import SECOND
 from archq.transferlog import FINAL
 from tests.sweeper.arrivals import MTIME, SILENT_SUCCESS, Site, contents, control_file, new_site, wire_of
 from tests.tools import tool
@@ -124,6 +125,18 @@ def test_a_claim_of_another_machine_is_left_alone_while_it_gives_signs_of_life(s
     os.utime(living, (1, 1))
     assert site.sweep("-i", "minicam") == SILENT_SUCCESS
     assert site.outcomes() == ["filed"]
+
+
+def test_whether_another_machine_gives_signs_of_life_is_told_by_the_file_servers_clock(site: Site, monkeypatch) -> None:
+    """Ours may be a day ahead."""
+    control = site.arrive(b"content")
+    living = claim_of_another_machine(site)
+    (site.incoming / str(wire_of(control).control)).rename(living / str(wire_of(control).control))
+    ahead, ahead_ns = time.time() + 86_400, time.time_ns() + 86_400 * SECOND
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    monkeypatch.setattr(time, "time_ns", lambda: ahead_ns)
+    assert site.sweep("-i", "minicam") == SILENT_SUCCESS
+    assert living.exists()
 
 
 def claim_of_another_machine(site: Site) -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from dataclasses import replace
 
 from sweeper.report import Problem, Report
 from sweeper.telling import Told, news_of
-from tests.sweeper.arrivals import SILENT_SUCCESS, Site, control_file
+from tests.sweeper.arrivals import SILENT_SUCCESS, Site, control_file, wire_of
 
 HOUR = 3600.0
 FULL = Problem(key="archive disk full: /a", message="archive disk full: 37 arrivals (148 GB) wait, oldest 2 h")
@@ -44,6 +46,34 @@ def test_what_began_as_an_event_is_not_told_twice() -> None:
     messages, told = news_of([begun], {}, 0.0, HOUR)
     assert messages == []
     assert news_of([begun], told, HOUR, HOUR)[0] == [f"{FULL.message} (for 60 min now)"]
+
+
+def test_a_disk_that_is_full_all_day_is_told_four_times_and_not_144(site: Site, monkeypatch) -> None:
+    """As cron would mail it, which sweeps every ten minutes."""
+    site.arrive(b"content")
+    monkeypatch.setattr("sweeper.filing.free_space", lambda _directory: 0)
+    monkeypatch.setattr("sweeper.filing.Filer._is_near", lambda *_: False)  # on another disk
+    began = time.time()
+    mails = []
+    for minute in range(0, 24 * 60, 10):
+        monkeypatch.setattr("sweeper.telling.time.time", lambda now=began + minute * 60: now)
+        result = site.sweep("-i", "minicam")
+        assert result.status == 74
+        mails += [re.sub(r"oldest \d+ s", "oldest 0 s", result.errors)] if result.errors else []
+    full = f"sweeper: archive disk full: 1 arrival (7 B) waits, oldest 0 s: make room in {site.archive}"
+    assert mails == [f"{full}\n", *[f"{full} (for {hours} h now)\n" for hours in (6, 12, 18)]]
+
+
+def test_incomplete_arrivals_are_reminded_of_as_long_as_they_lie_there(site: Site) -> None:
+    site.configuration.write_text('[sweeper]\nremind = "0s"\n')
+    control = site.arrive()
+    (site.incoming / str(wire_of(control).control)).unlink()
+    os.utime(site.incoming / str(wire_of(control)), (1, 1))
+    assert " is stale: no control file for " in site.sweep("-i", "minicam").errors
+    again = site.sweep("-i", "minicam").errors
+    assert again.startswith(f"sweeper: 1 incomplete in {site.incoming}, the oldest {wire_of(control)}: no control file")
+    (site.incoming / str(wire_of(control))).unlink()
+    assert site.sweep("-i", "minicam").errors == f"sweeper: over after 0 s: incomplete arrivals in {site.incoming}\n"
 
 
 def test_of_many_events_some_are_told_and_the_others_counted() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archq import durable
 from archq.transferlog import FINAL
 from tests.sweeper.arrivals import SILENT_SUCCESS, Site
 
@@ -66,6 +67,22 @@ def test_a_sweep_of_any_and_one_of_an_instrument_share_what_both_want(site: Site
     assert site.archived() == {f"2026.1120/{number}.fits": b"%d" % number for number in range(MANY)}
     each_has_one_final_line(site, controls, "filed")
     assert list(lparchive.glob("2026.1120/*")) == []
+
+
+def test_several_machines_share_a_directory_on_a_file_server(site: Site, monkeypatch) -> None:
+    """None can see the others' processes, and locks do not reach from one to the other."""
+    controls = [site.arrive(b"%d" % number, name=f"{number}.fits") for number in range(MANY)]
+    monkeypatch.setattr(durable, "locks_reach_everybody", lambda _path: False)
+    machines = []
+    for number in range(3):
+        if not (machine := os.fork()):
+            monkeypatch.setattr("sweeper.owner._here", lambda name=f"machine{number}": (name, name, 0))
+            os._exit(site.sweep("-i", "minicam").status)
+        machines.append(machine)
+    assert [os.waitstatus_to_exitcode(os.waitpid(machine, 0)[1]) for machine in machines] == [0] * 3
+    assert site.archived() == {f"2026.1120/{number}.fits": b"%d" % number for number in range(MANY)}
+    assert (site.arrivals(), site.claims()) == ({}, [])
+    each_has_one_final_line(site, controls, "filed")
 
 
 def test_sweepers_that_are_killed_again_and_again_lose_and_repeat_nothing(site: Site) -> None:

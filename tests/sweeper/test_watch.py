@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archq.config import Config
 from archq.control import format_control
+from archq.instants import parse_instant
+from sweeper.job import Words, jobs_of
+from sweeper.round import Round
+from sweeper.sweep import Sweeper
 from sweeper.watch import Alarm
 from tests.sweeper.arrivals import Site, control_file, new_site, wire_of
 
@@ -75,6 +80,21 @@ def test_a_control_file_that_is_written_in_pieces_is_waited_for(site: Site) -> N
             file.write(text[100:])
         until(lambda: site.archived())
         assert stopped(process) == (0, "")
+
+
+@pytest.mark.parametrize(("watching", "logs"), [(True, ["20261120.tdcin.log"]), (False, ["20261119.tdcin.log"])])
+def test_a_watch_writes_the_log_of_the_line_and_a_sweep_that_of_its_beginning(
+    site: Site, monkeypatch, watching: bool, logs: list[str]
+) -> None:
+    words = Words(instrument="minicam", incoming=str(site.incoming), directory=str(site.archive))
+    (job,) = jobs_of(Config(), words)
+    midnight = parse_instant("2026-11-20T00:00:00Z")
+    monkeypatch.setattr(time, "time_ns", lambda: midnight - 1)
+    with Sweeper(job, log_by_line=watching) as sweeper:
+        monkeypatch.setattr(time, "time_ns", lambda: midnight)
+        site.arrive()
+        Round(sweeper, frozenset(), midnight).file(sweeper.incoming.sightings(job.wants))
+    assert [path.name for path in site.logs.iterdir() if not path.name.startswith(".")] == logs
 
 
 def test_a_problem_is_told_once_and_the_watch_goes_on(site: Site, monkeypatch) -> None:

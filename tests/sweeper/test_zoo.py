@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import stat
@@ -104,6 +105,42 @@ def test_what_is_not_whole_or_not_ours_is_left_alone(site: Site) -> None:
     assert set(os.listdir(site.incoming)) - {".archq-work"} == names
     assert {line.outcome for line in site.lines()} == {"error"}
     nothing_outside_was_touched(site, before)
+
+
+@pytest.mark.parametrize("held", ["control", "data"])
+def test_an_uploaders_lease_on_a_file_holds_up_nobody(site: Site, held: str) -> None:
+    """Whoever opens a file with a lease may have to wait for its holder, who here has gone to sleep (fcntl(2))."""
+    planted = plant_all(site, {"leased": lambda site, control: site.leave(control, b"content")})
+    site.leave(other := control_file(b"other", name="other.fits"), b"other")
+    leased = (control_of if held == "control" else data)(site, planted["leased"])
+    with a_lease(leased):
+        result = sweep(site)
+    assert "other.fits" in {path.rpartition("/")[2] for path in site.archived()}
+    assert str(wire_of(planted["leased"])) in result.errors
+    assert str(wire_of(planted["leased"])) in site.arrivals()
+    assert sweep(site).status == 0
+    assert {"img0001.fits", "other.fits"} <= {path.rpartition("/")[2] for path in site.archived()}
+    assert not set(site.arrivals()) & {str(wire_of(other)), str(wire_of(planted["leased"]))}
+
+
+@contextmanager
+def a_lease(path: Path) -> Iterator[None]:
+    """Let a process of the uploader's hold a lease on ``path``, and do nothing when somebody else wants the file."""
+    reading, writing = os.pipe()
+    if not (holder := os.fork()):
+        os.setresuid(UPLOADER, UPLOADER, UPLOADER)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        fcntl.fcntl(os.open(path, os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        os.write(writing, b"held")
+        signal.pause()
+    os.close(writing)
+    try:
+        assert os.read(reading, 4) == b"held"
+        yield
+    finally:
+        os.close(reading)
+        os.kill(holder, signal.SIGKILL)
+        os.waitpid(holder, 0)
 
 
 @pytest.mark.parametrize("name", [".archq-work", ".archq-rejected"])
