@@ -170,8 +170,21 @@ def _told(program: str, error: ArchqError) -> int:
     return error.status
 
 
+# For some of click's words, which are a programmer's.
+_OUR_WORDS = {
+    r"a valid float$": "a number",
+    r"a valid integer( range)?$": "a whole number",
+    r"in the range (-?\d+)<=x<=(-?\d+)$": r"from \1 to \2",
+    r"in the range x>=(-?\d+)$": r"\1 or more",
+}
+
+
 def _sentence(error: click.ClickException) -> str:
+    import re
+
     message = " ".join(error.format_message().split()).rstrip(".")
+    for theirs, ours in _OUR_WORDS.items():
+        message = re.sub(theirs, ours, message)
     context = getattr(error, "ctx", None)
     words = f" (see {context.command_path} --help)" if context else ""
     return f"{message[:1].lower()}{message[1:]}{words}"

@@ -377,7 +377,10 @@ def checked_taker(settings: QueueSettings, instrument: str) -> str:
     """Return ``instrument`` if the queue takes it, else raise UsageError."""
     if settings.instruments and instrument not in settings.instruments:
         takes = ", ".join(settings.instruments)
-        raise UsageError(f"the queue {settings.name} does not take the instrument {instrument!r}: it takes {takes}")
+        raise UsageError(
+            f"the queue {settings.name} does not take the instrument {instrument!r}: it takes {takes}; "
+            "say which one with -o inst=NAME"
+        )
     return instrument
 
 

@@ -101,7 +101,9 @@ def program() -> None:
 @program.command()
 @click.argument("count", type=click.IntRange(1, 100))
 @click.option("--mode", type=click.Choice(["full", "upload-only"]), required=True)
-def work(count: int, mode: str) -> int:
+@click.option("--least", type=click.IntRange(1), default=1)
+@click.option("--share", type=float, default=0.0)
+def work(count: int, mode: str, least: int, share: float) -> int:
     """Return what was asked for."""
     if count == 13:
         raise errors.TemporaryError("no room")
@@ -120,7 +122,16 @@ def work(count: int, mode: str) -> int:
     ("words", "message"),
     [
         (["work"], r"missing argument 'COUNT' \(see archq work --help\)"),
-        (["work", "x", "--mode", "full"], r"invalid value for 'COUNT': 'x' is not .* \(see archq work --help\)"),
+        (["work", "x", "--mode", "full"], r"invalid value for 'COUNT': 'x' is not a whole number \(see .*\)"),
+        (["work", "0", "--mode", "full"], r"invalid value for 'COUNT': 0 is not from 1 to 100 \(see .*\)"),
+        (
+            ["work", "1", "--mode", "full", "--least", "0"],
+            r"invalid value for '--least': 0 is not 1 or more \(see .*\)",
+        ),
+        (
+            ["work", "1", "--mode", "full", "--share", "x"],
+            r"invalid value for '--share': 'x' is not a number \(see .*\)",
+        ),
         (["work", "1", "--mode", "full", "--nonsense"], r"no such option:? .*--nonsense.* \(see archq work --help\)"),
         (["work", "1", "--mode", "full", "-\x1b"], r"no such option:? .*-\\x1b.* \(see archq work --help\)"),
         (["work", "1"], r"missing option '--mode'. Choose from: full, upload-only \(see archq work --help\)"),
@@ -172,7 +183,8 @@ RUN = "\nsys.exit(console.run('archq', main))"
 SAY = f"{HEAD}def main(): print('said ' * {{times}}){RUN}"
 FAIL = f"{HEAD}def main(): raise TemporaryError('no room'){RUN}"
 BROKEN = f"{HEAD}def main(): raise BrokenPipeError(32, 'Broken pipe'){RUN}"
-SLEEP = f"{HEAD}def main(): print('on', flush=True); time.sleep(600){RUN}"
+# In short steps: a signal that comes just before a sleep begins is noticed after it.
+SLEEP = f"{HEAD}def main(): print('on', flush=True); [time.sleep(0.1) for _ in range(600)]{RUN}"
 CLICK = f"{HEAD}@click.command()\ndef main(): click.echo('said')\nsys.exit(console.run_click('archq', main))"
 
 

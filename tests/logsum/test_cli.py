@@ -181,7 +181,7 @@ def test_minus_v_prints_the_period_even_where_nothing_was_transferred(logs: Logs
         (["-h", "nan"], "outside the years 1 to 9999: use less -D, -h or -b"),
         (["-b", "1e9"], "outside the years 1 to 9999: use less -D, -h or -b"),
         (["-z", ""], "unknown time zone ''"),
-        (["-D", "1.5"], "invalid value for '-D' / '--days': '1.5' is not a valid integer"),
+        (["-D", "1.5"], "invalid value for '-D' / '--days': '1.5' is not a whole number"),
         (["-h"], "option '-h' requires an argument"),
         (["--bins", "4,2"], "'4,2' is neither auto nor rising rates such as 1,2,4,8"),
         (["--bins", "x"], "'x' is neither auto nor rising rates such as 1,2,4,8"),
