@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Stage
     from tests.places import Place
 
-QUICK = Limits(seconds=100, points=10_000)
+QUICK = Limits(seconds=75, points=10_000)
 LONG = Limits(seconds=1800, points=100_000)
 
-LANES = 4
+LANES = 6
 HASTY = "idle = 0.5\nmaxftp = 3\n"  # while the fault lasts
 SIZE = 30_000  # bytes of each file
 AFTER = (20, 4000, 20_000)  # bytes of one connection after which it is cut

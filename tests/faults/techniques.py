@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.faults import (
     blocklog,
+    cutnet,
     errors,
     fuzz,
     kills,
@@ -40,6 +41,7 @@ ALL: dict[str, ModuleType] = {
     "randomkills": randomkills,
     "load": load,
     "network": network,
+    "cutnet": cutnet,
     "zoo": zoo,
     "fuzz": fuzz,
     "sensitivity": sensitivity,
