@@ -122,6 +122,21 @@ def sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def sync_content(descriptor: int) -> None:
+    """Return when what the open file holds is on stable storage; its times may not be, so a journal is left alone."""
+    os.fdatasync(descriptor)
+
+
+def begin_writing(descriptor: int, size: int) -> None:
+    """Let the disk begin with the last ``size`` bytes written to an open file: whoever syncs it later waits for less.
+
+    The system may forget what is on the disk already (posix_fadvise(2)), which of these bytes nothing is yet.
+    """
+    with suppress(OSError):  # a hint
+        start = os.lseek(descriptor, 0, os.SEEK_CUR) - size
+        os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
+
+
 def sync_directory(path: Name) -> None:
     """Return when the names in the directory ``path`` are on stable storage; ``path`` may be a symbolic link to it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -131,15 +146,12 @@ def sync_directory(path: Name) -> None:
         os.close(descriptor)
 
 
-def write_new(
-    name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None, synced: bool = True
-) -> None:
-    """Make the new file ``name``; its content, not yet its name, is on stable storage unless not ``synced``."""
+def write_new(name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None) -> None:
+    """Make the new file ``name``; its content, not yet its name, is on stable storage."""
     descriptor = create(name, mode, directory=directory)
     try:
         write_all(descriptor, content)
-        if synced:
-            sync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 

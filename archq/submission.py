@@ -316,12 +316,14 @@ class _Submission:
     def copied(self, part: int, descriptor: int, mtime: int) -> tuple[int, Checksum]:
         """Copy and sum; the copy gets the source's time, by which its delivery knows that nobody has changed it."""
         target = self.draft.create(f"{part}.df")
-        try:
-            size, checksum = copy_and_sum(descriptor, target, self.settings.checksum, self.seen)
-            os.utime(target, ns=(mtime, mtime))
-            self.draft.sync(target)
-        finally:
-            os.close(target)
+
+        def seen(count: int) -> None:
+            self.draft.wrote(target, count)
+            self.seen(count)
+
+        size, checksum = copy_and_sum(descriptor, target, self.settings.checksum, seen)
+        os.utime(target, ns=(mtime, mtime))
+        self.draft.finish()
         return size, checksum
 
     def linked(self, part: int, source: str, opened: os.stat_result) -> bool:

@@ -22,6 +22,7 @@ import stat
 import time
 
 from archq import durable
+from archq.checksum import write_all
 from archq.control import ControlFile, parse_control
 from archq.errors import (
     ArchqError,
@@ -191,7 +192,7 @@ class Spool:
             text = f"{number:020d}\n".encode()
             os.pwrite(sequence, text, 0)
             os.ftruncate(sequence, len(text))
-            durable.sync(sequence)
+            durable.sync_content(sequence)
             return number
 
     def last_number(self) -> int:
@@ -216,7 +217,11 @@ class Spool:
         try:
             with durable.opened_directory(path) as directory:
                 durable.lock(directory)
-                yield Draft(spool=self, path=path, directory=directory, together=together)
+                draft = Draft(spool=self, path=path, directory=directory, together=together)
+                try:
+                    yield draft
+                finally:
+                    draft.close()
         finally:
             if os.path.exists(path):  # it was not committed
                 _remove_tree(path, ignore_errors=True)
@@ -400,20 +405,43 @@ class Draft:
     path: str
     directory: int
     together: bool  # whether its files go to stable storage in one step, at the commit
+    opened: list[int] = field(default_factory=list)  # the files of which each is synced then
 
     def create(self, name: str) -> int:
-        """Return a descriptor of the new file ``name`` in the draft."""
-        return durable.create(name, self.spool.file_mode, directory=self.directory)
+        """Return a descriptor of the new file ``name``, which has to be finished before the next one."""
+        descriptor = durable.create(name, self.spool.file_mode, directory=self.directory)
+        self.opened.append(descriptor)
+        return descriptor
+
+    def wrote(self, descriptor: int, size: int) -> None:
+        """Take note of ``size`` more bytes in an open file.
+
+        A journal makes all files durable in one step when the disk has begun with each before the first is waited for.
+        """
+        if not self.together:
+            durable.begin_writing(descriptor, size)
+
+    def finish(self) -> None:
+        """See to it that the file that was created last, and is written now, is synced at the commit."""
+        if self.together:
+            os.close(self.opened.pop())
 
     def write(self, name: str, content: bytes) -> None:
         """Make the file ``name`` of the draft."""
-        mode, synced = self.spool.file_mode, not self.together
-        durable.write_new(name, content, mode, directory=self.directory, synced=synced)
+        descriptor = self.create(name)
+        write_all(descriptor, content)
+        self.wrote(descriptor, len(content))
+        self.finish()
 
     def sync(self, descriptor: int) -> None:
-        """See to it that an open file of the draft is on stable storage before the request is queued."""
+        """See to it that an open file of somebody else's is on stable storage before the request is queued."""
         if not self.together:
             durable.sync(descriptor)
+
+    def close(self) -> None:
+        """Close what is still open."""
+        while self.opened:
+            os.close(self.opened.pop())
 
     def link(self, source: str, name: str, opened: os.stat_result) -> bool:
         """Give ``source`` the second name ``name`` in the draft; return False where that cannot be done.
@@ -439,7 +467,9 @@ class Draft:
         if self.together:
             durable.sync_filesystem(self.directory)
         else:
-            durable.sync(self.directory)
+            for descriptor in (*self.opened, self.directory):
+                durable.sync(descriptor)
+        self.close()
         durable.move_new(self.path, self.spool.place(QUEUED, str(request)))  # from here on it is queued
         try:
             durable.sync_directory(self.spool.place(QUEUED))

@@ -40,11 +40,46 @@ def watched(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
 
 
 def test_all_of_it_is_on_the_disk_before_it_is_queued(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
-    called = watched(monkeypatch, "write_new", "sync_filesystem", "move_new", "sync_directory")
+    called = watched(monkeypatch, "create", "sync_filesystem", "move_new", "sync_directory")
     request = instrument.submit(*NAMES)
     commit = called.index("sync_filesystem")
     assert called[commit : commit + 3] == ["sync_filesystem", "move_new", "sync_directory"]
     assert len(instrument.spool.files(QUEUED, request)) == len(NAMES)
+
+
+def test_a_few_files_are_written_first_and_synced_then_each(
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = NAMES[:2]
+    instrument.submit()  # the spool is made
+    called = watched(monkeypatch, "create", "begin_writing", "sync", "move_new", "sync_directory")
+    instrument.submit(*names)
+    files = 2 * len(names) + 1
+    directories = ["sync", "move_new", "sync_directory", "sync"]
+    assert called == [*["create", "begin_writing"] * files, *["sync"] * files, *directories]
+
+
+def test_the_disk_begins_with_a_large_file_while_it_is_copied(
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument.submit()
+    called = watched(monkeypatch, "begin_writing", "sync")
+    instrument.submit_content(bytes(5 << 20))
+    assert called[:7] == ["begin_writing"] * 7  # five times the data, the control file and the record
+
+
+def test_no_file_stays_open_when_one_cannot_be_kept(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
+    instrument.submit()
+    before = os.listdir("/proc/self/fd")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(durable, "sync", fail)
+    with pytest.raises(InputOutputError, match=r"Input/output error; nothing was queued"):
+        instrument.submit(*NAMES[:3])
+    assert os.listdir("/proc/self/fd") == before
+    assert os.listdir(instrument.spool.place("building")) == []
 
 
 def test_a_disk_that_cannot_keep_it_leaves_nothing(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
