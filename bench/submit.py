@@ -92,7 +92,6 @@ def queueing(server: cups.Cups, files: Sequence[Path]) -> Contender:
         run=lambda: succeed(
             server.package.program("usr/bin/lp"), "-d", PRINTER, *files, environment={**os.environ, **server.variables}
         ),
-        prepare=lambda: server.run("bin/cancel", "-a", "-x", PRINTER),
     )
 
 
