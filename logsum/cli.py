@@ -16,14 +16,10 @@ from archq.quantities import parse_duration
 from archq.version import __version__
 from archq.zones import find_zone, local_zone
 from logsum.choice import Choice, chosen_period
-from logsum.freshness import look
 from logsum.groups import BY_NIGHT, GROUPINGS
-from logsum.output import publish
 from logsum.period import NOON, Window
 from logsum.problems import Problems
-from logsum.render.data import as_csv, as_ecsv, as_json
-from logsum.render.page import as_page
-from logsum.render.plot import as_plot, checked_plot
+from logsum.render.plot import checked_plot
 from logsum.render.style import UNITS, Style
 from logsum.render.text import render
 from logsum.report import Logs, Request, make_report
@@ -156,13 +152,25 @@ def command(**words: Any) -> int:
     for message in messages:
         complain(PROGRAM, message)
     style = _style(words, config)
+    if words["plot"] or words["html"]:
+        _draw(report, style, words, messages)
+    if _last_of("format") or not (words["plot"] or words["html"]):
+        sys.stdout.write(_rendered(report, style, words["format"], messages))
+    return ExitStatus.DONE
+
+
+# What draws, makes data or looks at one thing only takes longer to load than most reports take to make.
+
+
+def _draw(report: Report, style: Style, words: dict[str, Any], messages: Sequence[str]) -> None:
+    from logsum.output import publish
+    from logsum.render.page import as_page
+    from logsum.render.plot import as_plot
+
     if words["plot"]:
         publish(words["plot"], as_plot(report, style, words["plot"][-4:].lower()))
     if words["html"]:
         publish(words["html"], as_page(report, style, messages).encode())
-    if _last_of("format") or not (words["plot"] or words["html"]):
-        sys.stdout.write(_rendered(report, style, words["format"], messages))
-    return ExitStatus.DONE
 
 
 def _style(words: dict[str, Any], config: Config) -> Style:
@@ -176,8 +184,11 @@ def _style(words: dict[str, Any], config: Config) -> Style:
 
 
 def _rendered(report: Report, style: Style, form: str, messages: Sequence[str]) -> str:
+    if form == TEXT:
+        return render(report, style)
+    from logsum.render.data import as_csv, as_ecsv, as_json
+
     forms: dict[str, Callable[[], str]] = {
-        TEXT: lambda: render(report, style),
         "json": lambda: as_json(report, style, messages),
         "csv": lambda: as_csv(report, style),
         "ecsv": lambda: as_ecsv(report, style),
@@ -227,6 +238,8 @@ def _freshness(words: dict[str, Any], config: Config, now: int) -> int:
     """Say how old the newest file is, unless that is well and only what is not should be said."""
     if surplus := [one for one in click.get_current_context().meta["order"] if one not in _OF_FRESHNESS]:
         raise UsageError(f"--max-age makes no report: leave --{surplus[0].replace('_', '-')} out")
+    from logsum.freshness import look
+
     fresh, problems = look(find_scope(words["instrument"], words["logs"], config), now, words["max_age"])
     for message in problems.messages():
         complain(PROGRAM, message)

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from heapq import merge
 from itertools import pairwise
-from statistics import median as median_of_list
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
@@ -75,7 +74,9 @@ def median(values: Sequence[Any]) -> float:
     counts = Counter(values) if len(values) > _FEW_VALUES else {}
     if 0 < len(counts) < _FEW_VALUES:
         return _median_of_counts(counts, len(values))
-    return float(median_of_list(values))
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2  # type: ignore[no-any-return]
 
 
 def lowest(values: Sequence[Any]) -> Any:

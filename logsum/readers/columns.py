@@ -10,6 +10,7 @@ import math
 import re
 from array import array
 from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from itertools import compress
 from operator import itemgetter, truediv
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from archq.names import DATA, WireName, parse_logged_name
 from logsum.events import Upload
 from logsum.readers import xferlog
 from logsum.readers.files import lines_of
-from logsum.readers.shapes import rows_of
+from logsum.readers.shapes import plain_rows_of, rows_of
 from logsum.readers.stamps import MONTHS
 from logsum.readers.text import text_of
 
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
     from logsum.sources import Scope
 
 _MINUTES = {b"%02d:%02d" % (minute, second): minute * 60 + second for minute in range(60) for second in range(61)}
+_DAY = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) [0-9:]{8} ([0-9]{4}) ")
 _HOUR = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9]{2})")
 _HOUR_AND_LEAP = 3601  # seconds
+_DAY_AND_LEAP = 86_401  # seconds
+_MOST_DAYS = 8  # of a block; a log with fewer lines a day is a short one
 _LOOKED_BACK = 1 << 16  # bytes
 _EXACT = 2**53
 _LEAST_SECONDS = 0.001
@@ -145,6 +149,8 @@ class Collector:
 
     def take_block(self, block: bytes, reader: Reader, source: Source) -> None:
         """Take the lines of a block of an xferlog, most of them at once; the result is as if each was read singly."""
+        if self._take_plain_block(block, reader, source):
+            return
         found = rows_of(block)
         hours = _hours(found, source.clock) if found else None
         if not found or hours is None or not _remember_time(block, source.clock):
@@ -165,6 +171,40 @@ class Collector:
                 singly += self._take_rows(rows, hours, prefix, wire.instrument, title)
         _remember_time(block, source.clock)
         self.take(upload for _place, upload in sorted(singly, key=itemgetter(0)))
+
+    def _take_plain_block(self, block: bytes, reader: Reader, source: Source) -> bool:
+        """Take a block of which only sizes and times matter, and return False where more does."""
+        question = self._question
+        days = None if question.with_ends or question.known or question.suspects else self._plain_days(block, source)
+        rows = plain_rows_of(block, days) if days else None
+        if not rows or not all(_is_plain(line, source.clock) for line in filter(None, rows.irregular)):
+            return False
+        if not _remember_time(block, source.clock):
+            return False
+        wire = _example(rows.prefix)
+        title = question.scope.title_of(wire.instrument) if wire else None
+        if title and any(rows.ids):
+            ids, sizes, seconds = (filter(None, column) for column in (rows.ids, rows.sizes, rows.seconds))
+            self._add(title, ids, map(int, sizes), map(_SECONDS.__getitem__, seconds), ())
+        self.take(reader.read(filter(None, rows.irregular), source))
+        _remember_time(block, source.clock)
+        return True
+
+    def _plain_days(self, block: bytes, source: Source) -> list[date] | None:
+        """Return the days of a block, None where not all of them are whole within the period, and of 24 hours."""
+        first, last = _DAY.match(block), _DAY.match(block, block.rfind(b"\n", 0, -1) + 1)
+        if not first or not last:
+            return None
+        try:
+            begin, end = _date(first), _date(last)
+        except ValueError:
+            return None
+        days = [begin + timedelta(days=number) for number in range((end - begin).days + 1)]
+        if not 0 < len(days) <= _MOST_DAYS or begin.year != end.year:
+            return None
+        begins = [_beginning_of_day(day, source.clock) for day in days]
+        is_within = all(one is not None and self._start <= one <= self._end - _DAY_AND_LEAP for one in begins)
+        return days if is_within else None
 
     def _take_all(self, rows: Rows, hours: Mapping[bytes, int], title: str) -> bool:
         """Add all rows at once, and return False where some of them have to be looked at."""
@@ -244,6 +284,21 @@ def _beginning(hour: bytes, year: int, clock: ServerClock) -> int | None:
     except (ValueError, OverflowError):
         return None
     return first if first == same and last == (first + 59 * 60, first + 59 * 60) else None
+
+
+def _date(match: re.Match[bytes]) -> date:
+    return date(int(match[3]), MONTHS.get(match[1], 0), int(match[2]))
+
+
+def _beginning_of_day(day: date, clock: ServerClock) -> int | None:
+    """Return when a day begins, None where clocks are set on it."""
+    date = day.year, day.month, day.day
+    try:
+        (first, same), last = clock.readings(*date, 0, 0), clock.readings(*date, 23, 59)
+    except (ValueError, OverflowError):
+        return None
+    end = first + _DAY_AND_LEAP - 1 - 60
+    return first if first == same and last == (end, end) else None
 
 
 def _is_plain(line: bytes, clock: ServerClock) -> bool:

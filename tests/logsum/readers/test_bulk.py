@@ -83,7 +83,9 @@ QUESTIONS = st.builds(
     Question,
     scope=st.just(SCOPE),
     period=st.sampled_from([ALWAYS, ONE_DAY]),
-    known=st.sampled_from([frozenset(), frozenset({IDS[0].encode()}), frozenset(one.encode() for one in IDS)]),
+    known=st.sampled_from(
+        [frozenset(), frozenset(), frozenset({IDS[0].encode()}), frozenset(one.encode() for one in IDS)]
+    ),
     suspects=st.sampled_from([frozenset(), frozenset({hash(IDS[1].encode())})]),
     with_ends=st.booleans(),
 )
@@ -120,7 +122,7 @@ def test_lines_that_are_read_at_once_tell_what_each_tells_alone(lines: list[str]
 def test_the_lines_of_real_servers_are_all_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stamp, tail = "Fri Nov 20 03:14:29 2026 1 ::1 3000", "b _ i r tdcin ftp 0 * c\n"
     kinds = [f"/in/minicam.{IDS[0]}.1", f"/var/lib/x_y/in/.minicam.{IDS[0]}.1", f"megacam.{IDS[0]}.1"]
-    monkeypatch.setattr(xferlog.Reader, "read", lambda *_arguments: pytest.fail("a line was read singly"))
+    monkeypatch.setattr(xferlog, "_upload", lambda *_arguments: pytest.fail("a line was read singly"))
     for kind in kinds:
         part = ".part" * ("/." in kind)
         lines = [f"{stamp} {kind}.{ending}{part} {tail}" for ending in ("df", "cf", "df", "cf", "cf", "df")]
