@@ -22,7 +22,7 @@ from archq.transferlog import parse_outcome
 from archq.transports.accounts import destination_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from archq.config import Config
     from archq.listing import Line
@@ -249,8 +249,12 @@ def _orphaned(config: Config, queue: str, count: int) -> str:
     )
 
 
-def wait_until_sent(spool: Spool, request: RequestId) -> None:
-    """Return when ``request`` was sent; raise RefusedError when it is held or cancelled instead."""
+def wait_until_sent(spool: Spool, request: RequestId, gone: Callable[[int], None] = lambda _bytes: None) -> None:
+    """Return when ``request`` was sent; raise RefusedError when it is held or cancelled instead.
+
+    ``gone`` is called at each look with the bytes of the files that were sent since the last one.
+    """
+    before = 0
     while True:
         state, request = spool.find(request)
         if state != QUEUED:
@@ -258,6 +262,9 @@ def wait_until_sent(spool: Spool, request: RequestId) -> None:
         one = next(request_statuses(spool, state, [request]), None)
         if one and one.state == "held":
             raise RefusedError(f"{request} is held: {one.reason}")
+        sent = sum(file.size for file in one.files if file.state == SENT) if one else before
+        gone(sent - before)
+        before = sent
         time.sleep(WAIT_STEP)
     if state != SENT:
         raise RefusedError(f"{request} was {state}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from archq.spool import RequestId
+    from archq.submission import Request
 
 PROGRAM = "archq"
 FLAGS = Flags(plain="cmsw", valued={"d": "", "o": "", "q": "", "H": "", "t": ""})
@@ -50,7 +50,7 @@ def submit_files(files: Sequence[str], *, silent: bool, wait: bool, **wishes: An
     if not silent:
         announce(request)
     if wait:
-        _wait(request.id)
+        _wait(request)
     return ExitStatus.DONE
 
 
@@ -59,9 +59,10 @@ def warn(line: str) -> None:
     complain(PROGRAM, line)
 
 
-def _wait(request: RequestId) -> None:
+def _wait(request: Request) -> None:
     from archq.config import load
     from archq.spool import Spool
     from archq.status import wait_until_sent
 
-    wait_until_sent(Spool(load("archq").spool), request)
+    with progress(f"sending {request.id}", request.bytes) as gone:
+        wait_until_sent(Spool(load("archq").spool), request.id, gone)

@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import fields
 from datetime import UTC
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -20,6 +21,8 @@ import sweeper.cli
 from archq import config, control, options, spool, status, transferlog
 from archq.commands import cli
 from archq.errors import ExitStatus
+from archq.lpfamily import cancel, lp, lpmove, lpstat
+from archq.lpfamily.scanner import LONG_OPTIONS
 from archq.shipping import queues as shipping
 from archq.shipping import schedule, shipper
 from archq.spool.queuestate import QueuePhase, QueueState
@@ -32,6 +35,9 @@ from logsum.report import Report
 from logsum.tally import Tally
 from tests.archq.instrument import Instrument
 from tests.tools import tool
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 MANUALS = Path(__file__).parents[1] / "man"
 ALIAS = re.compile(r"\.so man([1-9])/(\S+)\n")  # a page of one line, for another name of a program (man(7))
@@ -223,6 +229,16 @@ def test_every_outcome_of_a_sweep_is_documented_and_no_other() -> None:
     final, passing = section(page("sweeper.8"), "Outcomes").split("It has not come to that")
     assert set(items(final)) == transferlog.FINAL
     assert set(items(passing)) == transferlog.PASSING
+
+
+@pytest.mark.parametrize("program", [lp, lpstat, cancel, lpmove], ids=lambda program: program.__name__)
+def test_every_letter_of_the_lp_family_is_documented_and_no_other(program: ModuleType) -> None:
+    text = page(f"archq-{program.__name__.rpartition('.')[2]}.1")
+    told = re.findall(r"(?m)^\.It (Fl .*)$", text) + re.findall(r"(?m)^\.(Fl \w)\nis the same\.$", text)
+    letters = {letter for line in told for letter in re.findall(r"(?:Fl|,) ([A-Za-z])\b", line)}
+    known = program.FLAGS
+    assert letters == {*known.plain, *known.valued, *known.listed}
+    assert {f"--{name}" for line in told for name in re.findall(r"Fl -(\w+)", line)} == {*LONG_OPTIONS}
 
 
 def test_every_keyword_is_documented_and_no_other() -> None:

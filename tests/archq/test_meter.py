@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from archq import console, meter
 from archq.meter import line, shortened
 from tests.archq.instrument import Instrument
+from tests.archq.shipping.test_following import owners
 from tests.terminal import AT_ONCE, left_of, written_by
 
 if TYPE_CHECKING:
@@ -131,6 +133,20 @@ def test_commands_that_read_much_show_how_far_they_are(words: list[str], label: 
     assert f"\r{label}  34% [" in written
     assert "1.0 MB of 3.0 MB" in written
     assert left_of(written) == []
+
+
+def test_who_waits_for_a_request_sees_how_much_of_it_has_gone(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1", autostart=True)
+    frames = [str(instrument.frame(f"{number}.fits", bytes(100_000))) for number in range(2)]
+    script = AT_ONCE.format(words=["archq", "submit", "-w", *frames], module="archq.cli")
+    try:
+        written = written_by(script, environment=instrument.environment)
+    finally:
+        for owner in owners(instrument):
+            os.kill(owner, signal.SIGKILL)
+    assert "\rsending archive-1   0% [" in written
+    assert "of 200.0 kB" in written
+    assert left_of(written) == ["request id is archive-1 (2 file(s))"]
 
 
 def test_a_run_of_the_shipper_shows_how_much_has_gone(tmp_path: Path) -> None:
