@@ -281,7 +281,11 @@ class Shipper:
                 worker.start(candidate.request, candidate.part)
                 return worker
         worker = Worker(self._spool, self._settings, self._throttle)
-        worker.start(candidate.request, candidate.part)
+        try:
+            worker.start(candidate.request, candidate.part)
+        except OSError:
+            worker.kill()  # nobody else knows of it, and the shipper could not end before it does
+            raise
         return worker
 
     # Deliveries end.

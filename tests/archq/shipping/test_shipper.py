@@ -467,6 +467,19 @@ def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     assert len(arrived(tmp_path / "incoming")) == 3
 
 
+def test_a_worker_that_cannot_be_given_its_first_file_does_not_outlive_that(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    instrument = Instrument.at(tmp_path)
+    instrument.submit()
+    before = set(children(os.getpid()))  # of other tests, which end meanwhile
+    monkeypatch.setattr(Worker, "start", refuse)
+    with pytest.raises(OSError, match="No buffer space"):
+        shipped(instrument.spool, instrument)
+    assert set(children(os.getpid())) <= before
+
+
 def test_a_worker_whose_session_is_ended_ends_whatever_others_do(tmp_path: Path) -> None:
     instrument = Instrument.at(tmp_path)
     queue, throttle = instrument.config.queues["archive"], Throttle(None)
