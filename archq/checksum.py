@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 
-from archq.errors import ConfigurationError, MalformedError, TemporaryError
+from archq.errors import ConfigurationError, MalformedError, TemporaryError, at_open_file
 from archq.fields import LETTERS_AND_DIGITS, consists_of
 from archq.light import dataclass
 
@@ -127,10 +127,13 @@ def sum_file(source: int, algorithm: str = DEFAULT_ALGORITHM, seen: Seen | None 
 
 
 def write_all(target: int, data: bytes | memoryview) -> None:
-    """Write all of ``data``: a short write is normal, at a signal or a file-size limit, and not an error."""
+    """Write all of ``data``: a short write is normal, at a signal or a file-size limit; an error names the file."""
     rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(target, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(target, rest) :]
+    except OSError as error:
+        raise at_open_file(error, target) from error
 
 
 def _summed(source: int, algorithm: str, use: Callable[[memoryview], None], seen: Seen | None) -> tuple[int, Checksum]:

@@ -13,6 +13,7 @@ import stat
 import time
 
 from archq.checksum import write_all
+from archq.errors import at_open_file
 from archq.light import contextmanager, suppress
 
 TYPE_CHECKING = False
@@ -107,19 +108,27 @@ def create(name: Name, mode: int = 0o600, *, directory: int | None = None) -> in
 
     The mode is set whatever the umask: who may read our files is decided by us and not by the caller's shell.
     """
-    descriptor = os.open(name, _CREATE, mode, dir_fd=directory)
+    return _made(name, mode, directory)
+
+
+def _made(name: Name, mode: int, directory: int | None = None, flags: int = 0) -> int:
+    descriptor = os.open(name, _CREATE | flags, mode, dir_fd=directory)
     try:
         os.fchmod(descriptor, mode)
-    except OSError:
+    except OSError as error:
+        named = at_open_file(error, descriptor)
         os.close(descriptor)
         remove(name, directory=directory)
-        raise
+        raise named from error
     return descriptor
 
 
 def sync(descriptor: int) -> None:
-    """Return when the open file or directory is on stable storage."""
-    os.fsync(descriptor)
+    """Return when the open file or directory is on stable storage; an error names it."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise at_open_file(error, descriptor) from error
 
 
 def sync_content(descriptor: int) -> None:
@@ -552,6 +561,4 @@ def _opened_or_made(path: str, mode: int, flags: int = 0) -> int:
         with suppress(FileNotFoundError):
             return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
         with suppress(FileExistsError):
-            descriptor = os.open(path, _CREATE | flags, mode)
-            os.fchmod(descriptor, mode)
-            return descriptor
+            return _made(path, mode, flags=flags)

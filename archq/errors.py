@@ -6,6 +6,7 @@ The statuses follow BSD's sysexits(3) where it has one; 2, 3 and 130 follow shel
 from __future__ import annotations
 
 import errno
+import os
 
 from archq.light import IntEnum
 
@@ -119,6 +120,14 @@ _BY_ERRNO: dict[int, type[ArchqError]] = {
     errno.EAGAIN: TemporaryError,
     errno.ESTALE: TemporaryError,
 }
+
+
+def at_open_file(error: OSError, descriptor: int) -> OSError:
+    """Return ``error`` with the name of the open file that it is about, where that is known (proc_pid_fd(5))."""
+    try:
+        return OSError(error.errno, error.strerror, os.readlink(f"/proc/self/fd/{descriptor}"))
+    except OSError:
+        return error
 
 
 def from_os_error(error: OSError, what: str) -> ArchqError:

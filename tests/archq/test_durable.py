@@ -550,6 +550,17 @@ def test_a_name_of_many_that_cannot_be_removed_is_told(tmp_path: Path, count: in
         durable.remove_all([f"{number}" for number in range(count)], directory=directory)
 
 
+@pytest.mark.parametrize("call", ["fsync", "write", "fchmod"])
+def test_an_error_at_an_open_file_names_it(tmp_path: Path, monkeypatch, call: str) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OSError) as caught:
+        durable.write_new(tmp_path / "record", b"content")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "record"))
+
+
 def test_a_file_that_cannot_be_written_over_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "state"
     path.write_bytes(b"before")

@@ -101,6 +101,7 @@ def judged(ended: Ended) -> Iterator[str]:
         yield f"exit status {ended.status} without a word"
     if strange := [line for line in told if not line.startswith(("archq: ", "sweeper: "))]:
         yield f"not a message of ours: {strange[0]} … {told[-1]}"
+    yield from (f"does not say where: {line}" for line in told if "cannot go on" in line)
     for message, count in Counter(told).items():
         if count > 1:
             yield f"told {count} times: {message}"
