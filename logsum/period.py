@@ -9,6 +9,7 @@ from archq.errors import UsageError
 from archq.instants import SECOND
 
 HOUR = 3600 * SECOND
+_OUT_OF_YEARS = "the window ends or begins outside the years 1 to 9999"
 NOON = 12.0  # hours after midnight
 
 
@@ -19,6 +20,13 @@ class Period:
     start: int
     end: int
     zone: tzinfo
+
+    def __post_init__(self) -> None:
+        try:
+            for instant in (self.start, self.end):
+                clock_of(instant, self.zone)  # which is what reports show
+        except (OverflowError, ValueError) as error:
+            raise UsageError(_OUT_OF_YEARS) from error
 
     def __contains__(self, instant: int) -> bool:
         return self.start <= instant < self.end
@@ -44,11 +52,9 @@ def resolve(window: Window, now: int, zone: tzinfo) -> Period:
     try:
         start = _start(window, now, zone)
         end = _end(window, start, zone)
-        for instant in (start, end):
-            clock_of(instant, zone)  # which is what the report shows
-    except (OverflowError, ValueError) as error:
-        raise UsageError("the window ends or begins outside the years 1 to 9999: use less -D, -h or -b") from error
-    return Period(start=min(start, end), end=max(start, end), zone=zone)
+        return Period(start=min(start, end), end=max(start, end), zone=zone)
+    except (OverflowError, ValueError, UsageError) as error:
+        raise UsageError(f"{_OUT_OF_YEARS}: use less -D, -h or -b") from error
 
 
 def clock_of(instant: int, zone: tzinfo) -> datetime:

@@ -182,6 +182,7 @@ def test_last_night_is_the_one_that_began_yesterday(logsum: Logsum, now: str, ni
         ("--month 9999-12", "--month: '9999-12' is not a month such as 2026-11"),
         ("--night 2026-11-31", "--night: '2026-11-31' is not a date such as 2026-11-19 (or 2026.1119)"),
         ("--night 9999-12-31", "--night: the night of 9999-12-31 has no beginning or end in the years 1 to 9999"),
+        ("--month 0001-01 -z Pacific/Apia", "the window ends or begins outside the years 1 to 9999"),
         (
             "--since 20:00 --until 19:00",
             "--since '20:00' is 2026-11-20 20:00:00 UTC, which is later than the period's end, 2026-11-20 19:00:00 UTC",
