@@ -9,7 +9,7 @@ from archq.console import printable
 from archq.instants import SECOND
 from archq.quantities import format_duration
 from logsum.ledger import ARCHIVED
-from logsum.period import clock_of
+from logsum.period import HOUR, clock_of
 from logsum.problems import Problems
 from logsum.readers.transferlog import read_directory
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from logsum.events import Verdict
     from logsum.sources import Scope
+
+
+_AHEAD = 24 * HOUR  # a line from later than that has a wrong time, and would hide for ever that nothing comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class Freshness:
     @property
     def age(self) -> float:
         """Seconds since the newest file arrived; what a clock puts into the future has just done so."""
-        return max(self.now - self.newest.ended, 0) / SECOND if self.newest else float("inf")
+        return max(self.now - _arrival(self.newest), 0) / SECOND if self.newest else float("inf")
 
     @property
     def is_late(self) -> bool:
@@ -43,7 +46,7 @@ class Freshness:
         limit = format_duration(self.limit)
         if not self.newest:
             return f"{instrument}: no file has ever arrived, and one was expected within {limit}"
-        clock = f"{clock_of(self.newest.ended, zone):%Y-%m-%d %H:%M:%S %Z}"
+        clock = f"{clock_of(min(_arrival(self.newest), self.now), zone):%Y-%m-%d %H:%M:%S %Z}"
         what = f"{instrument}: the newest file arrived {format_duration(self.age)} ago, at {clock}"
         return f"{what}: {printable(self.newest.path or '')}{f'; expected within {limit}' if self.is_late else ''}"
 
@@ -52,16 +55,21 @@ def look(scope: Scope, now: int, limit: float) -> tuple[Freshness, Problems]:
     """Find the newest file.  Old logs are read only where the recent ones tell of none."""
     for since in (now - round(limit * SECOND), 0):
         problems = Problems()
-        if newest := _newest(scope, since, problems):
+        if newest := _newest(scope, since, now, problems):
             break
     return Freshness(newest=newest, now=now, limit=limit), problems
 
 
-def _newest(scope: Scope, since: int, problems: Problems) -> Verdict | None:
+def _newest(scope: Scope, since: int, now: int, problems: Problems) -> Verdict | None:
     archived = (
         verdict
         for directory in scope.directories
         for verdict in read_directory(directory, since, problems)
-        if verdict.outcome in ARCHIVED and scope.title_of(verdict.instrument)
+        if verdict.outcome in ARCHIVED and scope.title_of(verdict.instrument) and verdict.time < now + _AHEAD
     )
-    return max(archived, key=lambda verdict: verdict.ended, default=None)
+    return max(archived, key=_arrival, default=None)
+
+
+def _arrival(verdict: Verdict) -> int:
+    """Return when a file arrived: before it was filed, whatever its sender's clock says."""
+    return min(verdict.ended, verdict.time)

@@ -128,6 +128,6 @@ def _is_earlier(name: str, since: int) -> bool:
         return False
     try:
         day = datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
+        return day + timedelta(days=1) + _SLACK < clock_of(since, UTC)
+    except (ValueError, OverflowError):
         return False
-    return day + timedelta(days=1) + _SLACK < clock_of(since, UTC)

@@ -47,6 +47,17 @@ def test_of_all_instruments_the_newest_file_counts(fresh: list[str], logsum: Log
     assert (result.status, "all: the newest file arrived 60 s ago" in result.output) == (0, True)
 
 
+def test_a_wrong_clock_does_not_hide_that_nothing_comes(fresh: list[str], logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2031-01-01T00:00:00Z", path="2030.1231/ahead.fits", swept=-4 * 366 * 86_400)  # filed long ago
+    logs.tell("2031-01-01T00:00:00Z", path="2030.1231/broken.fits")
+    logs.tell("9999-12-31T23:59:50Z", path="x", swept=0)
+    log = logs.directory / "99991231.tdcin.log"
+    log.write_text(log.read_text().replace("seconds=12.000", "seconds=99999999999"))
+    result = logsum("-i", "minicam", *fresh, "10m")
+    assert "12 min ago, at 2026-11-20 17:48:00 UTC: 2026.1119/new.fits; expected" in result.output
+    assert (result.errors, result.status) == ("", 75)
+
+
 def test_cron_hears_of_it_only_when_data_are_late(fresh: list[str], logsum: Logsum) -> None:
     assert logsum("-i", "minicam", "+v", *fresh, "15m").output == ""
     assert "expected within 10 min" in logsum("-i", "minicam", "+v", *fresh, "10m").output
