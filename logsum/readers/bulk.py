@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from archq.console import progress
+from archq.errors import TemporaryError
 from logsum.problems import Problems
 from logsum.readers import xferlog
 from logsum.readers.columns import Collector
@@ -119,12 +120,21 @@ def _results(todo: Sequence[Task], job: Job, workers: int, advance: Callable[[in
         found = (_do(task, job) for task in todo)
         yield from _watched(found, todo, advance)
         return
-    import multiprocessing  # it takes a while to load
+    # They take a while to load.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     # Forked, so that they know hashes as we do, and what is known without being told.
-    context = multiprocessing.get_context("fork")
-    with context.Pool(workers, _begin, (job,)) as pool:
-        yield from _watched(pool.imap(_do_as_worker, todo), todo, advance)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (job,)) as pool:
+        try:
+            yield from _watched(pool.map(_do_as_worker, todo), todo, advance)
+        except BrokenProcessPool as error:
+            raise TemporaryError(
+                "a process that was reading the log was killed; if memory is short, report a shorter period"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)  # of no use any more if we are interrupted
 
 
 def _watched(found: Iterator[Found], todo: Sequence[Task], advance: Callable[[int], None]) -> Iterator[Found]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from archq.errors import TemporaryError
 from archq.instants import SECOND, parse_instant
 from archq.zones import find_zone
 from logsum.period import HOUR, Period
@@ -249,3 +252,12 @@ def test_trouble_that_workers_have_is_told_once_and_in_order(tmp_path: Path, mon
     problems = Problems()
     ask(str(path), NEW_YORK, Question(scope=SCOPE, period=ALWAYS), problems, workers=2)
     assert problems.messages() == [f"{path}: 3 lines skipped: cannot be read; the first is 'rubbish in line 100'"]
+
+
+def test_a_worker_that_is_killed_is_told_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "xferlog", 100)
+    monkeypatch.setattr(pieces, "SIZE", 5_000)
+    monkeypatch.setattr(bulk, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(bulk, "_do", lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(TemporaryError, match="a process that was reading the log was killed; if memory is short"):
+        answer(path, workers=2)
