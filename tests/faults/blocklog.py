@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Point = tuple["Recording", int, str]
 
-QUICK = Limits(seconds=75, points=500)
+QUICK = Limits(seconds=75, points=400)
 LONG = Limits(seconds=7200, points=100_000)
 
 WHOLE, SOME, TORN = "all that was written", "some of what was not flushed", "some sectors of what was not flushed"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario, Scene, Stage
     from tests.faults.strace import Call
 
-QUICK = Limits(seconds=75, points=800)
+QUICK = Limits(seconds=60, points=700)
 LONG = Limits(seconds=7200, points=50_000)
 
 ERRORS = ("ENOSPC", "EIO", "EDQUOT", "EROFS", "EACCES", "EMFILE", "ESTALE")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Scenario, Scene, Stage
     from tests.faults.strace import Call
 
-QUICK = LONG = Limits(seconds=60, points=10_000)
+QUICK = LONG = Limits(seconds=30, points=10_000)
 
 _AT = re.compile(r'(?:AT_FDCWD|\d+)<(?P<directory>[^>]*)>(?:\(deleted\))?, "(?P<name>(?:[^"\\]|\\.)*)"')
 _NAME = re.compile(r'"(?P<name>(?:[^"\\]|\\.)*)"')

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Point = tuple[str, int]
 
-QUICK = Limits(seconds=100, points=400)
+QUICK = Limits(seconds=100, points=300)
 LONG = Limits(seconds=3600, points=20_000)
 
 _AT_ITS_END = ("exit_group", 0)
