@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
     from archq.status import QueueStatus, RequestStatus
 
+    _Row = tuple[str, str, str, str]
+
 _TO_THE_RIGHT = frozenset({2, 4})  # the columns of sizes and ages
 _INDENT = "    "
+_HEADERS = ("queue", "destination", "queued", "state")
+_NARROWEST_DESTINATION = 20  # columns
 _COLOURS = {
     "blocked": Colour.RED,
     "damaged": Colour.RED,
@@ -67,21 +71,35 @@ def queue_lines(one: QueueStatus, now: int, width: int | None) -> Iterator[Line]
 
 
 def queue_table(queues: Iterable[QueueStatus], default: str | None, width: int | None) -> Iterator[Line]:
-    """Yield the table of `archq queues`, with what is wrong with a queue below its row."""
+    """Yield the table of `archq queues`, with what is wrong with a queue below its row.
+
+    On a terminal destinations are cut and reasons broken.
+    """
     from tabulate import tabulate
 
     shown = list(queues)
-    rows = [
-        (f"{one.name}{' (default)' if one.name == default else ''}", printable(one.url), one.requests, one.state)
-        for one in shown
-    ]
-    header, *lines = tabulate(rows, headers=("queue", "destination", "queued", "state"), tablefmt="plain").split("\n")
+    rows = [(_name(one, default), printable(one.url), str(one.requests), one.state) for one in shown]
+    if width is not None:
+        rows = _narrowed(rows, width)
+    header, *lines = tabulate(rows, headers=_HEADERS, tablefmt="plain").split("\n")
     yield Line(header)
     for one, line in zip(shown, lines, strict=True):
         colour = _COLOURS.get(one.state, Colour.PLAIN)
         yield Line(line, colour)
         if one.reason:
             yield from broken(one.reason, width, colour, _INDENT)
+
+
+def _name(one: QueueStatus, default: str | None) -> str:
+    return f"{one.name} (default)" if one.name == default else one.name
+
+
+def _narrowed(rows: Sequence[_Row], width: int) -> list[_Row]:
+    """Return the rows with destinations cut, so that they fit into ``width`` columns."""
+    # tabulate lets a column be two wider than its header, and puts two blanks between columns.
+    widths = [max(len(header) + 2, *map(len, column)) for header, *column in zip(_HEADERS, *rows, strict=True)]
+    room = max(width - sum(widths) + widths[1] - 2 * (len(widths) - 1), _NARROWEST_DESTINATION)
+    return [(name, shortened(url, room), requests, state) for name, url, requests, state in rows]
 
 
 def broken(text: str, width: int | None, colour: Colour = Colour.PLAIN, indent: str = "") -> Iterator[Line]:

@@ -106,6 +106,11 @@ def test_the_table_of_queues_has_what_is_wrong_below() -> None:
         "    ftp://tdcin@archive.example.edu/incoming: cannot connect: Connection refused",
         "other              sftp://tdcin@archive.example.edu/incoming         3  working",
     ]
+    assert [line.text for line in queue_table(queues, "archive", 60)][:2] == [
+        "queue              destination               queued  state",
+        "archive (default)  sftp://tdcin@archive.…         3  blocked",
+    ]
+    assert len(list(queue_table(queues, "archive", None))) == 4
 
 
 # The command itself, on a terminal.
