@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 _TIME_OF_DAY = pattern(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(Z?)")
+# Bytes: less is copied sooner than its source is on the disk, whose blocks the copy is to share.
+CLONED_FROM = 1 << 20
 QUEUE_VARIABLES = ("LPDEST", "PRINTER")  # as lp looks for its default destination
 
 
@@ -292,8 +294,9 @@ class _Submission:
         start = os.lseek(descriptor, 0, os.SEEK_CUR) if regular else 0  # somebody may have read its beginning
         mtime = before.st_mtime_ns if regular else time.time_ns()  # a pipe has no size or time of its own
         linked = regular and self.linked(part, source, before)
+        whole = regular and start == 0 and before.st_size >= CLONED_FROM
         try:
-            size, checksum = self.summed(descriptor) if linked else self.copied(part, descriptor, mtime)
+            size, checksum = self.summed(descriptor) if linked else self.copied(part, descriptor, mtime, clonable=whole)
         except ReadError as error:
             raise _unreadable(source, error) from error
         after = os.fstat(descriptor)
@@ -313,7 +316,7 @@ class _Submission:
         self.draft.sync(descriptor)
         return size, checksum
 
-    def copied(self, part: int, descriptor: int, mtime: int) -> tuple[int, Checksum]:
+    def copied(self, part: int, descriptor: int, mtime: int, *, clonable: bool) -> tuple[int, Checksum]:
         """Copy and sum; the copy gets the source's time, by which its delivery knows that nobody has changed it."""
         target = self.draft.create(f"{part}.df")
 
@@ -321,7 +324,10 @@ class _Submission:
             self.draft.wrote(target, count)
             self.seen(count)
 
-        size, checksum = copy_and_sum(descriptor, target, self.settings.checksum, seen)
+        if clonable and durable.clone(descriptor, target):
+            size, checksum = sum_file(target, self.settings.checksum, self.seen)  # and not the source, which may change
+        else:
+            size, checksum = copy_and_sum(descriptor, target, self.settings.checksum, seen)
         os.utime(target, ns=(mtime, mtime))
         self.draft.finish()
         return size, checksum
