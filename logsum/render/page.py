@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 _MOST_NAMES = 20
+_MOST_NIGHTS = 62  # the picture has them all
 
 
 def as_page(report: Report, style: Style, messages: Sequence[str]) -> str:
@@ -72,7 +73,7 @@ def _tiles(report: Report, title: str, style: Style) -> Html:
     values = figures(tally)
     newest = report.arrivals[0] if report.arrivals else None
     tiles = {
-        "Newest file": _age(report, newest) if newest else "none in this period",
+        "Newest file": _age(report, newest) if newest else "none",
         "Files": f"{tally.files}",
         "Errors": f"{tally.errors}",
         "Volume": format_size(tally.volume),
@@ -85,6 +86,7 @@ def _tiles(report: Report, title: str, style: Style) -> Html:
         *(
             element("div", element("dt", name), element("dd", value, class_="bad" if name in alarm else "good"))
             for name, value in tiles.items()
+            if value
         ),
         class_="tiles",
     )
@@ -109,8 +111,11 @@ def _nights(report: Report, title: str, style: Style) -> Iterator[Html]:
     rows = report.tables.get(BY_NIGHT, {}).get(title, ())
     if rows:
         yield element("h2", "Nights")
-        lines = ([row.label, *_figures(row.tally, style)] for row in reversed(rows))
-        yield _figure_table("Night", lines, "Each file under the night in which it was taken, the last first", style)
+        lines = ([row.label, *_figures(row.tally, style)] for row in reversed(rows[-_MOST_NIGHTS:]))
+        cut = f"; the last {_MOST_NIGHTS} of {len(rows)}" if len(rows) > _MOST_NIGHTS else ""
+        yield _figure_table(
+            "Night", lines, f"Each file under the night in which it was taken, the last first{cut}", style
+        )
 
 
 def _arrivals(report: Report, style: Style) -> Iterator[Html]:

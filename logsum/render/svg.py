@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 WIDTH, HEIGHT = 420, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 20, 12, 40  # margins
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 26, 12, 40  # margins
+_WIDEST = 60  # of a bar: one night alone is no wall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def _parts(chart: Bars) -> Iterator[str]:
 
 
 def _bar(kind: str, left: float, step: float, bottom: float, height: float, tip: str) -> str:
-    width = max(step - min(step * 0.15, 3), 0.5)
+    width = min(max(step - min(step * 0.15, 3), 0.5), _WIDEST)
     return (
         f'<rect class="{kind}" x="{left + (step - width) / 2:.1f}" y="{bottom - height:.1f}" '
         f'width="{width:.1f}" height="{height:.1f}"><title>{escape(tip)}</title></rect>'

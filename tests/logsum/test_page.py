@@ -157,8 +157,9 @@ def test_of_all_instruments_the_page_shows_each_and_all_together(busy: Logs, log
 def test_a_page_of_nothing_says_so(logs: Logs, logsum: Logsum, tmp_path: Path) -> None:
     assert made(logsum, logs, tmp_path / "page.html", "-i", "minicam").status == 0
     text = Outline((tmp_path / "page.html").read_text()).text
-    for words in ("none in this period", "Nothing has arrived in this period.", "None in this period."):
+    for words in ("Newest file\nnone\n", "Nothing has arrived in this period.", "None in this period."):
         assert words in text
+    assert "Median rate" not in text
 
 
 def test_what_could_not_be_read_is_on_the_page(logs: Logs, logsum: Logsum, tmp_path: Path) -> None:
@@ -167,6 +168,15 @@ def test_what_could_not_be_read_is_on_the_page(logs: Logs, logsum: Logsum, tmp_p
     assert "1 line skipped: cannot be read" in result.errors
     text = Outline((tmp_path / "page.html").read_text()).text
     assert result.errors.removeprefix("logsum: ").strip() in text
+
+
+def test_a_year_of_nights_is_a_picture_and_the_last_of_them_a_table(logs: Logs, logsum: Logsum, tmp_path: Path) -> None:
+    logs.tell("2026-01-02T05:00:00Z", path="2026.0101/a.fits")
+    logsum("-l", str(logs.directory), "-i", "minicam", "--since", "2026-01-01", "--html", str(tmp_path / "page.html"))
+    text = Outline((tmp_path / "page.html").read_text()).text
+    assert "taken, the last first; the last 62 of 324\n" in text
+    nights = re.findall(r"\n(2026-\d\d-\d\d)\n", text)
+    assert (len(nights), nights[0], nights[-1]) == (62, "2026-11-20", "2026-09-20")
 
 
 def test_an_element_escapes_what_is_no_html() -> None:
