@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from logsum.runs import highest, lowest, median
+from logsum.runs import highest, lowest, median, ordered
 from logsum.tally import quantile
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ FIGURES = (
 
 def figures(tally: Tally) -> dict[str, Value]:
     """Return the value of each figure, None where nothing was measured."""
-    latencies = sorted(tally.latencies)
+    latencies = ordered(tally.latencies)
     performance = tally.performance
     values: dict[str, Value] = {
         "files": tally.files,
@@ -76,8 +76,8 @@ def percentiles(tally: Tally, shares: Sequence[float]) -> Mapping[str, Sequence[
         "seconds": performance.times,
         "latency": tally.latencies,
     }
-    ordered = {name: sorted(values) for name, values in measured.items() if values}
-    return {name: [round(quantile(values, share), 3) for share in shares] for name, values in ordered.items()}
+    in_order = {name: ordered(values) for name, values in measured.items() if values}
+    return {name: [round(quantile(values, share), 3) for share in shares] for name, values in in_order.items()}
 
 
 def _range(name: str, values: Sequence[float]) -> dict[str, Value]:
@@ -86,5 +86,5 @@ def _range(name: str, values: Sequence[float]) -> dict[str, Value]:
     return {f"{name}_min": lowest(values), f"{name}_median": median(values), f"{name}_max": highest(values)}
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    return quantile(ordered, share) if ordered else None
+def _quantile(in_order: Sequence[float], share: float) -> float | None:
+    return quantile(in_order, share) if in_order else None

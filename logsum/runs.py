@@ -5,6 +5,7 @@ Each part of a log gives one run; a worker has sorted it already.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Iterable, Iterator, Mapping
 
 _FEW_VALUES = 10_000  # whose counts are kept
@@ -30,7 +30,10 @@ class Runs(Sequence[float]):
         return sum(map(len, self._runs))
 
     def __iter__(self) -> Iterator[float]:
-        return (value / self._unit for value in merge(*self._runs))
+        return map(self._shown, merge(*self._runs))
+
+    def _shown(self, value: float) -> float:
+        return value if self._unit == 1 else value / self._unit
 
     @overload
     def __getitem__(self, index: int) -> float: ...
@@ -54,16 +57,25 @@ class Runs(Sequence[float]):
             elif place >= sum(above):
                 lows = above
             else:
-                return pivot / self._unit
+                return self._shown(pivot)
 
     def _parts(self, lows: Sequence[int], highs: Sequence[int]) -> Iterator[tuple[array[float], int, int]]:
         return zip(self._runs, lows, highs, strict=True)
 
     def counts(self, bounds: Sequence[float]) -> list[int]:
         """Return how many lie in each bin ``(low, high]``, and above the last."""
-        unit = self._unit
-        below = [sum(bisect_right(run, bound, key=lambda one: one / unit) for run in self._runs) for bound in bounds]
+        below = [sum(bisect_right(run, bound, key=self._shown) for run in self._runs) for bound in bounds]
         return [high - low for low, high in pairwise([0, *below, len(self)])]
+
+
+def ordered(values: Sequence[Any]) -> Sequence[Any]:
+    """Return numbers in rising order, in not much more room than they take."""
+    if isinstance(values, Runs):
+        return values
+    if not isinstance(values, array) or len(values) <= _FEW_VALUES:
+        return sorted(values)
+    parts = (values[start : start + _FEW_VALUES] for start in range(0, len(values), _FEW_VALUES))
+    return Runs(array(values.typecode, sorted(part)) for part in parts)
 
 
 def median(values: Sequence[Any]) -> float:
@@ -74,9 +86,9 @@ def median(values: Sequence[Any]) -> float:
     counts = Counter(values) if len(values) > _FEW_VALUES else {}
     if 0 < len(counts) < _FEW_VALUES:
         return _median_of_counts(counts, len(values))
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2  # type: ignore[no-any-return]
+    inorder = ordered(values)
+    middle = len(inorder) // 2
+    return inorder[middle] if len(inorder) % 2 else (inorder[middle - 1] + inorder[middle]) / 2  # type: ignore[no-any-return]
 
 
 def lowest(values: Sequence[Any]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logsum.runs import Runs, highest, lowest, median
+from logsum.runs import Runs, highest, lowest, median, ordered
 from logsum.tally import in_bins
 
 NUMBERS = st.lists(st.floats(0, 1e9, allow_nan=False), max_size=30)
@@ -38,3 +38,10 @@ def test_the_median_of_many_equal_numbers_is_found_by_counting(count: int) -> No
     assert median(numbers) == statistics.median(numbers)
     different = [float(number * 7919 % 104_729) for number in range(count)]
     assert median(different) == statistics.median(different)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9_999, 10_001, 30_000])
+@pytest.mark.parametrize("kind", ["I", "q", "d"])
+def test_numbers_are_put_in_order_however_many_they_are(kind: str, count: int) -> None:
+    numbers = array(kind, [number * 7919 % 104_729 for number in range(count)])
+    assert list(ordered(numbers)) == sorted(numbers)
