@@ -284,3 +284,22 @@ def test_a_probe_of_which_the_file_server_says_an_error_is_left_nowhere(site: Si
     assert not list(site.root.rglob("*-probe"))
     assert site.sweep("-i", "minicam").status == ExitStatus.DONE
     assert site.archived() == {FILED: b"content"}
+
+
+def test_where_neither_renames_nor_links_will_do_arrivals_wait_and_it_is_told(site: Site, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    site.arrive(b"content")
+    site.sweep("-i", "nothing")  # makes the work place, for which renames are needed too
+    with monkeypatch.context() as poor:
+        poor.setattr(durable, "_rename_no_replace", refuse)
+        poor.setattr(os, "link", refuse)
+        result = site.sweep("-i", "minicam")
+    assert result.status == 77
+    assert "Operation not permitted" in result.errors
+    assert result.errors.count("\n") == 1
+    assert site.archived() == {}
+    assert site.sweep("-i", "minicam").status == 0
+    assert site.archived() == {FILED: b"content"}
+    assert site.outcomes() == ["filed"]
