@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     def changed_fields(value: object) -> dict[str, object]:
         """Return the fields of ``value``, by their names, that have no default or another value than that."""
 else:
+    from _operator import attrgetter  # what operator takes it from, which takes longer to load
+
     _set = object.__setattr__
 
     class field:  # noqa: N801
@@ -42,6 +44,7 @@ else:
                 "__qualname__": plain.__qualname__,
                 "__dataclass_fields__": _Fields(),
                 "_given": {name: one if isinstance(one, field) else field(default=one) for name, one in given.items()},
+                "_content": staticmethod(attrgetter(*names)),
             }
             methods = _ORDERED_METHODS if order else _METHODS
             return type(plain)(plain.__name__, plain.__bases__, {**methods, **body, **facts})
@@ -74,10 +77,10 @@ else:
             return f"{type(self).__qualname__}({', '.join([f'{name}={getattr(self, name)!r}' for name in shown])})"
 
         def __eq__(self, other):
-            return _content(self) == _content(other) if type(self) is type(other) else NotImplemented
+            return self._content(self) == self._content(other) if type(self) is type(other) else NotImplemented
 
         def __hash__(self):
-            return hash(_content(self))
+            return hash(self._content(self))
 
         def __setattr__(self, name, _value):
             raise AttributeError(f"cannot assign to field {name!r} of a {type(self).__name__}")
@@ -86,16 +89,16 @@ else:
             raise AttributeError(f"cannot delete field {name!r} of a {type(self).__name__}")
 
         def __reduce__(self):
-            return _remade, (type(self), *_content(self))
+            return _remade, (type(self), *[getattr(self, name) for name in self.__slots__])
 
     class _OrderedValue(_Value):
         """What values can do that have an order: that of their fields."""
 
         def __lt__(self, other):
-            return _content(self) < _content(other) if type(self) is type(other) else NotImplemented
+            return self._content(self) < self._content(other) if type(self) is type(other) else NotImplemented
 
         def __le__(self, other):
-            return _content(self) <= _content(other) if type(self) is type(other) else NotImplemented
+            return self._content(self) <= self._content(other) if type(self) is type(other) else NotImplemented
 
     def _joined(kind, positional, named):
         pairs = dict(zip(kind.__match_args__, positional, strict=False))
@@ -109,9 +112,6 @@ else:
         except KeyError:
             raise TypeError(f"a {kind.__name__} needs its field {name!r}, which is missing") from None
         return one.make() if one.make else one.default
-
-    def _content(value):
-        return tuple([getattr(value, name) for name in value.__slots__])
 
     def _remade(kind, *content):
         return kind(**dict(zip(kind.__slots__, content, strict=True)))

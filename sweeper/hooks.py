@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shlex
 import signal
-import subprocess
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +22,7 @@ from archq.transferlog import CONFLICT, ERROR, FILED, Outcome
 from sweeper.ledger import Ledger, Logs
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Mapping
 
     from sweeper.journal import Intent
@@ -90,6 +88,10 @@ def _read(directory: int, name: str) -> Owed | None:
 
 def _failure(owed: Owed, directory: int) -> str | None:
     """Run the command; return why it failed, None if it did not."""
+    import shlex  # these three take 10 ms to load, and most sweeps have nothing to run
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
@@ -121,9 +123,11 @@ def environment_of(facts: Mapping[str, str]) -> dict[str, str]:
 
 def _has_ended(process: subprocess.Popen[bytes], limit: float, directory: int) -> bool:
     """Wait for ``process``, with signs of life for the claim; end it and what it has started when its time is over."""
+    from subprocess import TimeoutExpired
+
     began = time.monotonic()
     while not limit or (left := began + limit - time.monotonic()) > 0:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutExpired):
             process.wait(min(_BEAT, left) if limit else _BEAT)
             return True
         os.utime(directory)
