@@ -13,10 +13,10 @@ from archq.config import Config
 from archq.control import parse_control
 from archq.durable import CUT
 from archq.errors import ArchqError, MalformedError
-from archq.spool import BUILDING, CANCELLED, QUEUED, STATES, Spool
+from archq.spool import BUILDING, CANCELLED, QUEUED, SENT, STATES, Spool
 from archq.spool.fsck import check_spool
 from archq.spool.housekeeping import keep_house
-from archq.transferlog import CONFLICT, FILED, FINAL, parse_outcome
+from archq.transferlog import CONFLICT, DUPLICATE, FILED, FINAL, REJECTED, parse_outcome
 from tests.faults.line import MTIME, SWEEP_ANY, VISITOR
 
 if TYPE_CHECKING:
@@ -102,6 +102,26 @@ def held(line: Line) -> list[str]:
     spool = Spool(str(line.home / "spool"))
     requests = spool.requests(QUEUED)
     return [str(one) for one in requests if any(file.state.held for file in _files(spool, QUEUED, one))]
+
+
+def spoiled(line: Line) -> set[str]:
+    """Return the ids that were rejected and are not in the archive."""
+    ids: dict[str, set[str]] = {}
+    for one in outcomes(line):
+        if "wire" in one.facts:
+            ids.setdefault(one.facts["wire"].split(".")[1], set()).add(one.outcome)
+    return {key for key, found in ids.items() if REJECTED in found and not found & {FILED, CONFLICT, DUPLICATE}}
+
+
+def requests_of(line: Line, ids: set[str]) -> set[str]:
+    """Return the requests that were sent with these files, which a person who reads of a rejection sends again."""
+    spool = Spool(str(line.home / "spool"))
+    return {
+        str(request)
+        for request in spool.requests(SENT)
+        for file in _files(spool, SENT, request)
+        if file.control.id in ids
+    }
 
 
 def _spool_is_sound(line: Line) -> Iterator[str]:

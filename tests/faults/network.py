@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from archq.spool import SENT, Spool
-from archq.transferlog import CONFLICT, DUPLICATE, FILED, REJECTED
 from tests import places
 from tests.faults import invariants, liars, proxy
 from tests.faults.errors import judged
@@ -158,31 +156,10 @@ def _case(line: Line, host: Host, group: Group, case: Case, tally: Tally) -> Ite
     tally.injected += host.behave(liars.HONEST, False)
     (line.home / "archq.toml").write_text(patient)
     yield from invariants.recover(line)
-    if spoiled := _spoiled(line):
+    if spoiled := invariants.spoiled(line):
         if not spoils:
             yield f"{', '.join(sorted(spoiled))}: taken for sent, and the sweeper had to reject it"
-        for request in _requests_of(line, spoiled):
+        for request in invariants.requests_of(line, spoiled):
             line.run("archq", "retry", request)
         yield from invariants.recover(line)
     yield from invariants.settled(line)
-
-
-def _spoiled(line: Line) -> set[str]:
-    """Return the ids that were rejected and are not in the archive."""
-    ids: dict[str, set[str]] = {}
-    for one in invariants.outcomes(line):
-        if "wire" in one.facts:
-            ids.setdefault(one.facts["wire"].split(".")[1], set()).add(one.outcome)
-    return {
-        key for key, outcomes in ids.items() if REJECTED in outcomes and not outcomes & {FILED, CONFLICT, DUPLICATE}
-    }
-
-
-def _requests_of(line: Line, ids: set[str]) -> set[str]:
-    spool = Spool(str(line.home / "spool"))
-    return {
-        str(request)
-        for request in spool.requests(SENT)
-        for file in spool.files(SENT, request)
-        if file.control.id in ids
-    }

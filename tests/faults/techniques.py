@@ -21,6 +21,7 @@ from tests.faults import (
     randomkills,
     sensitivity,
     shortwrites,
+    statemachine,
     zoo,
 )
 
@@ -43,6 +44,7 @@ ALL: dict[str, ModuleType] = {
     "network": network,
     "cutnet": cutnet,
     "zoo": zoo,
+    "statemachine": statemachine,
     "fuzz": fuzz,
     "sensitivity": sensitivity,
 }

@@ -208,6 +208,7 @@ ALL = [
     Variant("a short write is taken for a whole one", one_write_is_enough, "shortwrites", SWEEP),
     Variant("an error of a rename is believed without a look", errors_are_believed, "lostreplies", SWEEP),
     Variant("links are followed", links_are_followed, "zoo"),
+    Variant("what was filed is forgotten", unknown_memory, "statemachine"),
     Variant("an error that nobody catches", another_error, "fuzz", only="control files"),
     Variant("a server's word is trusted", servers_are_trusted, "network", only="lying ftp, full: truncates"),
     Variant("any host key will do", any_host_key, "network", only="lying sftp, full: has another host key"),
