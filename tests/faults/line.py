@@ -115,7 +115,7 @@ class Line:
         path = self.home / "data" / name
         path.write_bytes(content)
         os.utime(path, ns=(MTIME, MTIME))
-        self.contents[name] = content
+        self.contents[path.name] = content
         return str(path)
 
     def run(self, program: str, *words: str) -> Ended:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archq.names import new_id
+from archq.spool import SYNCED_TOGETHER
+from sweeper.round import SYNC_EACH_BELOW
 from tests.conftest import Fleet
 from tests.faults import strace
 from tests.faults.line import SWEEP_ANY, VISITOR, Line, Snapshot
@@ -97,6 +99,13 @@ def submit_linked(line: Line) -> tuple[str, ...]:
     return ("submit", line.source("one.fits", b"one" * 1000), line.source("two.fits", b"two" * 1000))
 
 
+def submit_many(line: Line) -> tuple[str, ...]:
+    """So many files that they are synced together."""
+    line.build()
+    names = [f"many{number:02}.fits" for number in range(SYNCED_TOGETHER)]
+    return ("submit", *(line.source(name, name.encode() * 10) for name in names))
+
+
 def ship(line: Line) -> tuple[str, ...]:
     line.build("connections = 1\n")
     line.submit("one.fits", "two.fits")
@@ -175,6 +184,17 @@ def _try_again(line: Line) -> None:
                 target.write_bytes(source.read_bytes())
 
 
+def sweep_many(line: Line) -> tuple[str, ...]:
+    """So many arrivals, for so many directories, that they are synced together."""
+    line.build()
+    for number in range(SYNC_EACH_BELOW + 1):
+        (line.home / "data" / f"2026.11{number + 10}").mkdir()
+    names = [f"2026.11{number + 10}/many{number}.fits" for number in range(SYNC_EACH_BELOW + 1)]
+    line.run("archq", "submit", *(line.source(name, name.encode() * 10) for name in names))
+    line.run("archq", "ship", "--once")
+    return ("-i", "minicam")
+
+
 def sweep_any(line: Line) -> tuple[str, ...]:
     """Two arrivals of an instrument that nobody has configured."""
     line.build()
@@ -219,6 +239,7 @@ SUBMISSIONS = [
     Scenario("submit", "archq", submit),
     Scenario("first submit", "archq", submit_first),
     Scenario("submit by link", "archq", submit_linked),
+    Scenario("submit of many files", "archq", submit_many),
     Scenario("submit beside a dead one", "archq", interrupted(submit, "archq", "rename", 1)),
 ]
 SHIPMENTS = [
@@ -239,6 +260,7 @@ CHANGES = [
 ]
 SWEEPS = [
     Scenario("sweep and reject", "sweeper", sweep),
+    Scenario("sweep of many files", "sweeper", sweep_many),
     Scenario("sweep -A", "sweeper", sweep_any),
     Scenario("sweep leftovers", "sweeper", sweep_leftovers),
 ]
