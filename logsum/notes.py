@@ -31,7 +31,9 @@ class Notes:
 
     def __init__(self, latest: int, *, names: bool) -> None:
         self._arrivals, self._failures = _Latest(latest), _Latest(latest)
-        self._names: dict[tuple[str, str], int] | None = {} if names else None
+        self._wants_names = names
+        self._seen: set[int] = set()  # hashes, for names are many, and few are used twice
+        self._names: dict[tuple[str, str], int] = {}
         self._kept: dict[tuple[str, str], list[str]] = {}
 
     def taken(self, transfers: Iterable[Transfer]) -> Iterator[Transfer]:
@@ -59,16 +61,18 @@ class Notes:
         """The names that were used twice, in order."""
         return [
             UsedTwice(title=title, name=name, files=files, kept=tuple(self._kept.get((title, name), ())))
-            for (title, name), files in sorted((self._names or {}).items())
-            if files > 1 or (title, name) in self._kept
+            for (title, name), files in sorted(self._names.items())
         ]
 
     def _note_name(self, title: str, verdict: Verdict) -> None:
-        if self._names is None or not verdict.path:
+        if not self._wants_names or not verdict.path:
             return
         taken = verdict.beside if verdict.outcome == CONFLICT else None
         key = (title, taken or verdict.path)
-        self._names[key] = self._names.get(key, 0) + 1
+        is_known = hash(key) in self._seen
+        self._seen.add(hash(key))
+        if is_known or taken:
+            self._names[key] = self._names.get(key, int(is_known)) + 1
         if taken:
             self._kept.setdefault(key, []).append(verdict.path)
 

@@ -73,7 +73,7 @@ def _percentiles(tally: Tally, style: Style) -> str:
     shown: dict[str, tuple[str, Callable[[float], str]]] = {
         "size": (f"Size, {style.unit}", in_units),
         "rate": (f"Rate, {style.unit}/s", in_units),
-        "seconds": ("Time, s", lambda seconds: f"{seconds:.1f}"),
+        "seconds": ("Time, s", lambda seconds: f"{seconds:.1f}" if seconds >= 10 else f"{seconds:.3g}"),
         "latency": ("Latency", format_duration),
     }
     lines = []

@@ -69,6 +69,12 @@ def test_details_tell_percentiles_and_how_long_files_were_on_their_way(logs: Log
     ]
 
 
+def test_times_of_a_fast_link_are_told_in_thousandths(logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2026-11-20T12:00:00Z", size=1_000_000, seconds=0.009)
+    table = after(logsum("-i", "minicam", "--details").output, "              10 %")
+    assert table[-1].split() == ["Time,", "s", *["0.009"] * 5]
+
+
 def test_latency_goes_by_the_archive_s_clock_where_the_instrument_s_was_wrong(logs: Logs, logsum: Logsum) -> None:
     facts = {"queued": "2026-11-20T10:00:00.000Z", "skew": "+7200.000", "arrived": "2026-11-20T12:10:00.000Z"}
     logs.tell("2026-11-20T10:10:00Z", swept=2 * 3600 + 600, **facts)
