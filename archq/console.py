@@ -99,6 +99,7 @@ def make_way() -> None:
 
 def run(program: str, main: Callable[[], int | None]) -> int:
     """Call ``main`` and return the exit status of ``program``; every error becomes one line on standard error."""
+    _say_all_that_can_be_said()
     status = _status_of(program, main)
     try:
         if sys.stdout is not None:
@@ -110,6 +111,27 @@ def run(program: str, main: Callable[[], int | None]) -> int:
         if status == ExitStatus.DONE:
             return _told(program, from_os_error(error, "write standard output"))
     return status
+
+
+# For some of our signs, where a terminal's or a pipe's encoding has none.
+_IN_OTHER_SIGNS = {"→": "->", "…": "...", "≤": "<="}
+
+
+def _say_all_that_can_be_said() -> None:
+    """Let no sign that the locale's encoding lacks end a program: Latin-1 has no arrow, and a file's name any sign."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and (getattr(stream, "encoding", None) or "utf-8").lower() not in {"utf-8", "utf8"}:
+            import codecs
+
+            codecs.register_error("archq", _in_other_signs)
+            stream.reconfigure(errors="archq")  # type: ignore[union-attr]
+
+
+def _in_other_signs(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(_IN_OTHER_SIGNS.get(sign) or ascii(sign)[1:-1] for sign in signs), error.end
 
 
 def leave(status: int) -> NoReturn:

@@ -238,6 +238,13 @@ def test_an_error_does_not_go_to_the_output_when_standard_error_is_closed() -> N
     assert (done.returncode, done.stdout) == (ExitStatus.TEMPORARY, "")
 
 
+def test_a_sign_that_the_encoding_lacks_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    done = process(f"{HEAD}def main():\n print('é → 🔭…')\n raise TemporaryError('→ 🔭'){RUN}", encoding="latin-1")
+    assert (done.stdout, done.stderr) == ("é -> \\U0001f52d...\n", "archq: -> \\U0001f52d\n")
+    assert done.returncode == ExitStatus.TEMPORARY
+
+
 def test_a_program_without_standard_output_still_ends_well() -> None:
     done = process(SAY.format(times=1), preexec_fn=lambda: os.close(1))
     assert (done.returncode, done.stderr) == (0, "")
