@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq.errors import UsageError, from_os_error
 from logsum.period import HOUR
+from logsum.problems import Problems
+from logsum.readers.bulk import read_period
 from logsum.readers.ftplog import read_log
 from logsum.readers.spool import read_spool
 from logsum.reconcile import Comparison, Ledgers, compare
-from logsum.report import known_files
+from logsum.report import known_files, seen_since
 from logsum.sources import find_scope
 
 if TYPE_CHECKING:
     from archq.config import Config
     from logsum.events import Sent, Upload
-    from logsum.problems import Problems
-    from logsum.report import Logs, Request
+    from logsum.ledger import Ledger
+    from logsum.report import Request
     from logsum.sources import Scope
 
 _UNDER_WAY = 24 * HOUR  # what is transferred in a period may have been begun before it
@@ -31,7 +34,8 @@ def compare_ledgers(request: Request, spool: str | None, config: Config, problem
     if not spool and not request.logs.ftp_log:
         raise UsageError("--reconcile needs something to compare the transfer logs with: give -f, --spool or both")
     scope = find_scope(request.instrument, request.logs.directory, config)
-    since, uploads = _uploads(request.logs, scope, problems)
+    files = known_files(scope, request.period, problems)
+    since, uploads = _uploads(request, files, scope, problems)
     ledgers = Ledgers(
         sent=_sent(spool, request, problems) if spool else None,
         uploads=uploads,
@@ -54,17 +58,17 @@ def _sent(spool: str, request: Request, problems: Problems) -> list[Sent]:
         raise from_os_error(error, f"read the spool {spool}") from error
 
 
-def _uploads(logs: Logs, scope: Scope, problems: Problems) -> tuple[int, list[Upload] | None]:
-    """Return when the server's log begins, and the uploads that it tells of."""
-    if not logs.ftp_log:
+def _uploads(request: Request, files: Ledger, scope: Scope, problems: Problems) -> tuple[int, list[Upload] | None]:
+    """Return when the server's log begins, and the uploads that it tells of around the period."""
+    path, zone = request.logs.ftp_log, request.logs.ftp_log_zone
+    if not path:
         return 0, None
-    kept: list[Upload] = []
-    since = None
+    start, end = request.period.start - _UNDER_WAY, request.period.end + _UNDER_WAY
+    around = replace(request.period, start=min(start, seen_since(files, request.period) or start), end=end)
     try:
-        for upload in read_log(logs.ftp_log, logs.ftp_log_zone, problems):
-            since = upload.ended if since is None else since
-            if scope.title_of(upload.wire.instrument):
-                kept.append(upload)
+        first = next(read_log(path, zone, Problems()), None)
+        uploads = read_period(path, zone, around, problems)
+        kept = [one for one in uploads if one.ended in around and scope.title_of(one.wire.instrument)]
     except OSError as error:
-        raise from_os_error(error, f"read the FTP log {logs.ftp_log}") from error
-    return since or 0, kept
+        raise from_os_error(error, f"read the FTP log {path}") from error
+    return first.ended if first else 0, kept

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from logsum.events import Upload
+    from logsum.period import Period
     from logsum.readers.columns import Found, Packed, Question
-    from logsum.readers.pieces import Piece, Task
+    from logsum.readers.pieces import Task
     from logsum.readers.source import Reader
 
 WORTH_WORKERS = 1 << 24  # bytes: less is read before workers are at work
@@ -169,24 +170,40 @@ def _no_collecting() -> Iterator[None]:
 
 @_no_collecting()
 def _do(task: Task, job: Job) -> Found:
-    problems, clock, collector = Problems(), ServerClock(job.zone), Collector(job.question)
-    readers = {kind: kind() for kind in FORMATS}
-    for piece in task:
-        calendar = Calendar(job.years.get(piece.path, 0))
-        source = Source(path=piece.path, problems=problems, clock=clock, calendar=calendar)
-        _read(piece, source, readers, collector)
+    problems, collector = Problems(), Collector(job.question)
+    for reader, source, text in _opened(task, job.zone, job.years, problems):
+        if isinstance(reader, xferlog.Reader):
+            for block in text:
+                collector.take_block(block, reader, source)
+        else:
+            collector.take(reader.read(lines_of(text), source))
     return collector.found(problems)
 
 
-def _read(piece: Piece, source: Source, readers: Mapping[type[Reader], Reader], collector: Collector) -> None:
-    text = blocks(piece.path, source.problems, piece.start, piece.end)
-    if piece.kind is None:
-        if head := next(text, b""):
+def read_period(path: str, zone: tzinfo, period: Period, problems: Problems) -> Iterator[Upload]:
+    """Yield the uploads of which the log ``path`` and its elders tell around ``period``, one by one.
+
+    Raise OSError if it cannot be read.
+    """
+    with opened(path):
+        pass
+    parts = readable(rotated(path), problems)
+    years = years_of(parts, zone)
+    for task in tasks(parts, zone, period):
+        for reader, source, text in _opened(task, zone, years, problems):
+            yield from reader.read(lines_of(text), source)
+
+
+def _opened(
+    task: Task, zone: tzinfo, years: Mapping[str, int], problems: Problems
+) -> Iterator[tuple[Reader, Source, Iterator[bytes]]]:
+    """Yield each piece's blocks with who can read them; of a piece that nobody can it is told."""
+    clock = ServerClock(zone)
+    readers = {kind: kind() for kind in FORMATS}
+    for piece in task:
+        source = Source(path=piece.path, problems=problems, clock=clock, calendar=Calendar(years.get(piece.path, 0)))
+        text = blocks(piece.path, problems, piece.start, piece.end)
+        if piece.kind:
+            yield readers[piece.kind], source, text
+        elif head := next(text, b""):
             tell_unknown(source, [head])
-        return
-    reader = readers[piece.kind]
-    if isinstance(reader, xferlog.Reader):
-        for block in text:
-            collector.take_block(block, reader, source)
-    else:
-        collector.take(reader.read(lines_of(text), source))

@@ -47,6 +47,8 @@ RequireValidShell off
 Umask 077
 TransferLog {{home}}/xferlog
 ExtendedLog {{home}}/extended.log WRITE
+LogFormat archq "%h %l %u %t \\"%r\\" %s %b %T"
+ExtendedLog {{home}}/timed.log WRITE archq
 """
 ACCOUNTS = {
     "full": """\
@@ -110,5 +112,5 @@ def running(kind: Kind, *, host: str = HOST) -> Iterator[RunningServer]:
                 gid=user.pw_gid,
                 daemon=daemon,
                 password=PASSWORD,
-                logs={"xferlog": home / "xferlog", "extendedlog": home / "extended.log"},
+                logs={"xferlog": home / "xferlog", "extendedlog": home / "extended.log", "timed": home / "timed.log"},
             )

@@ -120,6 +120,8 @@ FTP_LOGS = [
     ("vsftpd_full", "vsftpd", [*WHOLE, ("0a", 3000, True), *PARTS, *CUT, *LAST]),
     ("proftpd_drop_box", "xferlog", [*WHOLE, *CUT, *LAST]),
     ("proftpd_drop_box", "extendedlog", [*WHOLE, *REFUSED, *CUT, *LAST]),
+    ("proftpd_drop_box", "timed", [*WHOLE, *REFUSED, *CUT, *LAST]),
+    ("proftpd_full", "timed", [*WHOLE, ("0a", 3000, True), *PARTS, *CUT, *LAST]),
     ("proftpd_full", "xferlog", [*WHOLE, ("0a", 3000, True), *PARTS, *CUT, *LAST]),
     ("proftpd_full", "extendedlog", [*WHOLE, ("0a", 3000, True), *PARTS, *CUT, *LAST]),
     ("pureftpd_drop_box", "clf", [*WHOLE, CUT[0], ("0e", 2222, True), *LAST]),
@@ -186,16 +188,21 @@ def test_a_deletion_is_no_upload(proftpd_full: RunningServer, tmp_path: Path) ->
     assert read(log).told == [("0a", 3000, True), ("0b", 3000, True)]
 
 
-def test_vsftpds_own_log_tells_how_long_an_upload_took(vsftpd_drop_box: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("server", "form"), [("vsftpd_drop_box", "vsftpd"), ("proftpd_drop_box", "timed")])
+def test_a_log_that_tells_more_than_seconds_is_believed(
+    request: pytest.FixtureRequest, tmp_path: Path, server: str, form: str
+) -> None:
+    place: RunningServer = request.getfixturevalue(server)
+
     def session() -> None:
-        with ftp(vsftpd_drop_box) as client, client.transfercmd(f"STOR {name('0a')}") as connection:
+        with ftp(place) as client, client.transfercmd(f"STOR {name('0a')}") as connection:
             connection.sendall(DATA)
             time.sleep(0.5)
             connection.close()
             client.voidresp()
 
-    log = grown(vsftpd_drop_box.logs["vsftpd"], session, tmp_path, to_tell=name("0a"))
-    assert read(log).uploads[0].seconds == pytest.approx(0.5, abs=0.4)
+    log = grown(place.logs[form], session, tmp_path, to_tell=name("0a"))
+    assert read(log).uploads[0].seconds == pytest.approx(0.7, abs=0.3)
 
 
 def told_over_ipv6(server: RunningServer, form: str, tmp_path: Path) -> Read:
