@@ -34,6 +34,7 @@ from logsum.render.style import Style
 from logsum.report import Report
 from logsum.tally import Tally
 from tests.archq.instrument import Instrument
+from tests.faults import summary, techniques
 from tests.tools import tool
 
 if TYPE_CHECKING:
@@ -291,6 +292,14 @@ def test_every_wait_is_as_long_as_the_manual_says() -> None:
     }
     assert "up to a fifth" in page("archq-spool.7")
     assert schedule.JITTER == 1 / 5
+
+
+def test_every_technique_of_the_fault_programme_is_told_with_what_it_came_to() -> None:
+    tried = items(section(page("archq-durability.7"), "Techniques"))
+    assert list(tried) == list(techniques.ALL), "python -m tests.faults.summary writes this section"
+    for name, words in tried.items():
+        assert words.startswith(summary.told(techniques.ALL[name].__doc__ or "")), name
+        assert re.findall("[0-9]+ violations", words) in ([], ["0 violations"]), name
 
 
 def test_every_page_is_installed_where_man_looks_for_it() -> None:

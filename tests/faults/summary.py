@@ -44,18 +44,19 @@ def keep(tier: str, name: str, tally: Tally) -> None:
 
 
 def as_manual(figures: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of mdoc(7) that tell what each technique does, and what it came to."""
-    when, kernels, processors = (
-        sorted({one[key] for one in figures.values()}) for key in ("date", "kernel", "processors")
+    """Yield the lines of mdoc(7) that tell what each technique does, and what it came to, if it was tried here."""
+    dates, kernels, processors = (
+        sorted({str(one[key]) for one in figures.values()}) for key in ("date", "kernel", "processors")
     )
-    yield f"The figures are of {when[-1]}, Linux {', '.join(kernels)} and {processors[0]} processors."
+    yield f"The figures are of {' and '.join(dates)}, Linux {' and '.join(kernels)}, {processors[-1]} processors;"
+    yield "to how many points a run comes depends on what else the machine has to do."
     yield ".Bl -tag -width shortwrites"
     for name, module in techniques.ALL.items():
         yield f".It Ic {name}"
         yield told(module.__doc__ or "")
-        one = figures[name]
-        of = f" of {one['of']:,}" if one["of"] > one["points"] else ""
-        yield f"{one['points']:,}{of} points, {one['faults']:,} faults, {one['violations']:,} violations."
+        if one := figures.get(name):
+            of = f" of {one['of']:,}" if one["of"] > one["points"] else ""
+            yield f"{one['points']:,}{of} points, {one['faults']:,} faults, {one['violations']:,} violations."
     yield ".El"
 
 
