@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -202,6 +203,7 @@ def ship(queue: str | None, once: bool, follow: bool, on_demand: bool) -> int:
     if once and follow:
         raise UsageError("say --once or --follow, not both")
     if on_demand and queue:
+        os.chdir("/")  # whoever started it may want to unmount where it was
         return ship_on_demand(load("archq"), queue, complain=warn)
     run = ship_forever if follow else ship_once
     return run(load("archq"), queue, complain=warn)

@@ -139,7 +139,7 @@ def ensure_shipped(config: Config, spool: Spool, request: RequestId) -> None:
     """
     listens = wake(spool, request.queue, request, is_new=True)
     if not listens and config.autostart and config.path and not spool.is_shared:
-        from archq.shipping.queues import start_on_demand
+        from archq.shipping.starting import start_on_demand
 
         start_on_demand(config, request.queue)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,19 +83,6 @@ def _follow_when_free(spool: Spool, watched: _WatchedConfig, complain: Complain,
             spool.await_queue(queue)
         else:
             return
-
-
-def start_on_demand(config: Config, queue: str) -> None:
-    """Start a shipper for ``queue`` that shares nothing with the caller: no descriptor, terminal or directory."""
-    subprocess.Popen(
-        [sys.executable, "-m", "archq.cli", "ship", "-d", queue, "--on-demand"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={**os.environ, "ARCHQ_CONFIG": os.path.abspath(config.path or "")},
-        start_new_session=True,
-    )
 
 
 def _chosen(config: Config, queue: str | None) -> list[QueueSettings]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as some
 from archq.commands import submit
 from archq.submitting import FLAGS, parsed
 from tests.archq.instrument import Instrument
+from tests.archq.shipping.test_following import eventually, owners
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,10 +53,13 @@ def test_the_short_way_knows_every_flag() -> None:
 
 
 @pytest.mark.parametrize("command", ["archq-lp", "archq submit"])
-def test_nothing_that_takes_long_to_load_is_loaded_to_queue_a_file(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("autostart", [False, True], ids=["nothing is started", "a shipper is started"])
+def test_nothing_that_takes_long_to_load_is_loaded_to_queue_a_file(
+    tmp_path: Path, command: str, autostart: bool
+) -> None:
     top = 'keep = "7d"\nreserve = "5MB"'
     queue = 'rate_limit = "20MB/s"\nsign_key = "site1:/etc/archq/sign.key"\nchecksum = "sha256"'
-    instrument = Instrument.at(tmp_path, top=top, queue=queue)
+    instrument = Instrument.at(tmp_path, top=top, queue=queue, autostart=autostart)
     options = ["-d", "archive", "-o", "inst=minicam,maxftp=60", "-t", "a title", "-q", "10"]
     arguments = [*command.split(), *options, str(instrument.frame())]
     module = "archq.cli" if command == "archq submit" else "archq.lpfamily.lp"
@@ -61,10 +67,15 @@ def test_nothing_that_takes_long_to_load_is_loaded_to_queue_a_file(tmp_path: Pat
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", script], capture_output=True, text=True, env=instrument.environment
     )
+    if autostart:
+        eventually(lambda: owners(instrument))
+        for owner in owners(instrument):
+            os.kill(owner, signal.SIGKILL)
     assert (done.returncode, done.stdout) == (0, "request id is archive-1 (1 file(s))\n")
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "archq.submission" in loaded
     assert not {name.split(".")[0] for name in loaded} & {*SLOW.split()}
+    assert ("archq.shipping.starting" in loaded) == autostart
 
 
 def test_what_the_short_way_cannot_take_is_told_by_click(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from archq.durable import is_locked
+from archq.shipping import starting
 from tests.archq.instrument import Instrument
 
 if TYPE_CHECKING:
@@ -41,11 +43,14 @@ def follower(tmp_path: Path) -> Iterator[tuple[Instrument, subprocess.Popen[str]
 
 def owners(instrument: Instrument) -> list[int]:
     """Return the processes that hold the queue's lock, their workers too."""
-    lock = os.stat(instrument.spool.queue_place("archive", "lock"))
+    path = Path(instrument.spool.queue_place("archive", "lock"))
+    if not path.exists():
+        return []
+    lock = path.stat()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            held = [os.stat(path) for path in (process / "fd").iterdir()]
+            held = [os.stat(file) for file in (process / "fd").iterdir()]
         except OSError:
             continue
         found += [int(process.name)] * any((one.st_dev, one.st_ino) == (lock.st_dev, lock.st_ino) for one in held)
@@ -142,6 +147,48 @@ def test_submit_starts_a_shipper_and_returns_at_once(tmp_path: Path) -> None:
     finally:
         for owner in owners(instrument):
             os.kill(owner, signal.SIGKILL)
+
+
+@pytest.fixture
+def demanding(tmp_path: Path) -> Iterator[Instrument]:
+    """Lend an instrument computer where submitting starts a shipper, which is killed at the end."""
+    instrument = Instrument.at(tmp_path, autostart=True)
+    yield instrument
+    for owner in owners(instrument):
+        os.kill(owner, signal.SIGKILL)
+
+
+def test_a_shipper_holds_no_descriptor_of_whoever_started_it(demanding: Instrument) -> None:
+    reader, writer = os.pipe()
+    demanding.archq("submit", demanding.frame(), pass_fds=(writer,))
+    os.close(writer)
+    assert select.select([reader], [], [], 30)[0]
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    eventually(lambda: demanding.arrivals() == ["minicam.1"])
+
+
+def test_a_shipper_loads_nothing_from_the_directory_where_it_was_started(demanding: Instrument) -> None:
+    there = demanding.home / "data"
+    (there / "paramiko.py").write_text("raise SystemExit('not this one')\n")
+    (there / "archq.py").write_text("raise SystemExit('nor this one')\n")
+    command = [sys.executable, "-P", "-m", "archq.cli", "submit", demanding.frame()]
+    subprocess.run(command, cwd=there, env=demanding.environment, check=True, timeout=50)
+    eventually(lambda: demanding.arrivals() == ["minicam.1"])
+
+
+def test_shippers_that_have_ended_are_forgotten(demanding: Instrument) -> None:
+    demanding.submit()
+    eventually(lambda: demanding.arrivals() == ["minicam.1"])
+    [first] = starting._started
+    for owner in owners(demanding):
+        os.kill(owner, signal.SIGKILL)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    demanding.submit("img0002.fits")
+    eventually(lambda: demanding.arrivals() == ["minicam.1"] * 2)
+    assert first not in starting._started
+    with pytest.raises(ChildProcessError):
+        os.waitpid(first, os.WNOHANG)
 
 
 def test_looking_whether_a_shipper_runs_keeps_none_from_starting(tmp_path: Path) -> None:
