@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from archq.lpfamily.lp import FLAGS
 from logsum.cli import command as logsum_command
 from sweeper.cli import command as sweeper_command
 from tests.requirements import require
@@ -145,6 +146,13 @@ def test_every_option_that_is_told_of_is_one_and_every_one_of_a_letter_is_told(p
     assert options <= known
     letters = {name for name in known if re.fullmatch(r"[-+]\w", name)}
     assert letters - options <= {"-j", "-v"} if program == "lpsweeper" else letters == options - {"-noon"}
+
+
+def test_every_letter_of_lp_is_told() -> None:
+    told = GUIDE.partition("## lp\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^\| (.*?) \| (.*) \|$", told)
+    letters = {letter for row in rows for cell in row for letter in re.findall(r"(?<![\w-])-(\w)\b", cell)}
+    assert letters - {"r"} == {*FLAGS.plain, *FLAGS.valued}  # -r is hold's
 
 
 def test_the_scripts_of_both_names_are_the_same_programs() -> None:
