@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument(
         "--sensitivity", action="store_true", help="break the programs, and tell which technique sees it"
     )
-    parser.add_argument("names", nargs="*", metavar="TECHNIQUE", help=", ".join(techniques.ALL))
+    parser.add_argument("names", nargs="*", metavar="TECHNIQUE", help=", ".join(techniques.of("long")))
     words = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that all is cleared away
     violations = 0
@@ -29,7 +29,7 @@ def main() -> int:
     ):
         if words.sensitivity:
             return sensitivity.show(where, words.seed)
-        for name in words.names or techniques.ALL:
+        for name in words.names or techniques.of(words.tier):
             tally = techniques.play(name, where, words.tier, words.seed)
             print(tally, flush=True)
             for violation in tally.violations:

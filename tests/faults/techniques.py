@@ -21,6 +21,7 @@ from tests.faults import (
     randomkills,
     sensitivity,
     shortwrites,
+    soak,
     statemachine,
     zoo,
 )
@@ -49,10 +50,17 @@ ALL: dict[str, ModuleType] = {
     "sensitivity": sensitivity,
 }
 
+LONG_ONLY: dict[str, ModuleType] = {"soak": soak}  # says nothing in a minute
+
+
+def of(tier: str) -> dict[str, ModuleType]:
+    """Return the techniques of a tier."""
+    return {**ALL, **LONG_ONLY} if tier == "long" else ALL
+
 
 def play(name: str, stage: Stage, tier: str, seed: int | None = None) -> Tally:
     """Run one technique and return what it did."""
-    technique = ALL[name]
+    technique = of("long")[name]
     limits = technique.LONG if tier == "long" else technique.QUICK
     return technique.run(stage, limits if seed is None else replace(limits, seed=seed))  # type: ignore[no-any-return]
 
