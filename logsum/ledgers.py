@@ -34,12 +34,12 @@ def compare_ledgers(request: Request, spool: str | None, config: Config, problem
     if not spool and not request.logs.ftp_log:
         raise UsageError("--reconcile needs something to compare the transfer logs with: give -f, --spool or both")
     scope = find_scope(request.instrument, request.logs.directory, config)
-    files = known_files(scope, request.period, problems)
+    files = known_files(scope, request.period, problems, checksums=True)
     since, uploads = _uploads(request, files, scope, problems)
     ledgers = Ledgers(
         sent=_sent(spool, request, problems) if spool else None,
         uploads=uploads,
-        files=known_files(scope, request.period, problems, checksums=True),
+        files=files,
         server_since=since,
     )
     comparison = compare(ledgers, request.period, scope, request.now)
