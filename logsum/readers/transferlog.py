@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from archq.console import progress
 from archq.errors import MalformedError
 from archq.instants import SECOND, parse_instant
 from archq.names import parse_wire_name
@@ -15,6 +16,7 @@ from archq.transferlog import FINAL, PASSING, Outcome, parse_outcome
 from logsum.events import Verdict
 from logsum.period import clock_of
 from logsum.readers.files import lines
+from logsum.readers.usual import usual_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,10 +39,15 @@ def read_directory(directory: str, since: int, problems: Problems, until: int | 
     files too.
     """
     latest = None if until is None else _stamp(until)
-    for name in sorted(os.listdir(directory)):
-        path = os.path.join(directory, name)
-        if not name.startswith(".") and os.path.isfile(path) and not _is_earlier(name, since):
+    names = [
+        name for name in sorted(os.listdir(directory)) if not name.startswith(".") and not _is_earlier(name, since)
+    ]
+    paths = [path for path in (os.path.join(directory, name) for name in names) if os.path.isfile(path)]
+    sizes = [os.path.getsize(path) for path in paths]
+    with progress("reading transfer logs", sum(sizes)) as advance:
+        for path, size in zip(paths, sizes, strict=True):
             yield from read_file(path, problems, latest)
+            advance(size)
 
 
 def read_file(path: str, problems: Problems, latest: bytes | None = None) -> Iterator[Verdict]:
@@ -55,7 +62,10 @@ def read_file(path: str, problems: Problems, latest: bytes | None = None) -> Ite
         return
     for line in chain(head, rest):
         if not latest or not _is_later(line, latest):
-            yield from _parsed(line, path, problems)
+            if verdict := usual_verdict(line):
+                yield verdict
+            else:
+                yield from _parsed(line, path, problems)
 
 
 def _stamp(until: int) -> bytes | None:
