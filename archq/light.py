@@ -57,7 +57,7 @@ else:
         def __init__(self, *positional, **named):
             kind = type(self)
             if positional:
-                named = _joined(kind, positional, named)
+                _name(positional, kind, named)
             try:
                 for name, value in named.items():
                     _set(self, name, value)
@@ -100,11 +100,13 @@ else:
         def __le__(self, other):
             return self._content(self) <= self._content(other) if type(self) is type(other) else NotImplemented
 
-    def _joined(kind, positional, named):
-        pairs = dict(zip(kind.__match_args__, positional, strict=False))
-        if len(pairs) < len(positional) or pairs.keys() & named.keys():
-            raise TypeError(f"too many arguments for a {kind.__name__}")
-        return pairs | named
+    def _name(positional, kind, named):
+        if len(positional) > len(kind.__match_args__):
+            raise TypeError(f"too many values for a {kind.__name__}")
+        for name, value in zip(kind.__match_args__, positional, strict=False):
+            if name in named:
+                raise TypeError(f"two values for the field {name!r} of a {kind.__name__}")
+            named[name] = value
 
     def _given(kind, name):
         try:
