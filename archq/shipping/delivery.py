@@ -64,7 +64,8 @@ class PacedReader(io.RawIOBase):
             self.close()
             raise InputOutputError(
                 f"{path} is no longer what was submitted: it has {status.st_size} bytes instead of {control.size}, "
-                "or another time (a source that is linked, not copied, must not be written to)"
+                "or another time (a source that is linked, not copied, must not be written to): "
+                "cancel its request, and submit the file again"
             )
 
     def read(self, size: int = -1) -> bytes:

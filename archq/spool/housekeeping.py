@@ -51,7 +51,7 @@ def require_room(spool: Spool, needed: int, reserve: int, warn: Callable[[str], 
         kept_free = f", {format_size(reserve)} of which stay free (reserve)" if reserve else ""
         raise TemporaryError(
             f"the spool {spool.root} has no room for {format_size(needed)}: {format_size(free)} are free{kept_free}; "
-            "nothing was queued"
+            "nothing was queued: make room on its disk, or see with archq status why nothing leaves it"
         )
 
 
