@@ -14,6 +14,8 @@ from archq.errors import ArchqError, ExitStatus
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from archq.transports.pipeline import Pipeline
+
 
 class Scope(StrEnum):
     """What an error belongs to, and so what has to wait for it."""
@@ -103,6 +105,9 @@ class Transport(Protocol):
 
     def modified(self, name: str) -> float:
         """Return when ``name`` was changed last by the clock there, in seconds since 1970."""
+
+    def pipeline(self) -> Pipeline:
+        """Return a way to ask several things before the first is answered, where the protocol allows it."""
 
     def may_rename(self) -> bool | None:
         """Return whether this account can rename, None if that cannot be told without leaving something behind."""

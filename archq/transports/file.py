@@ -10,6 +10,7 @@ from archq import durable
 from archq.checksum import write_all
 from archq.transports.base import UNWATCHED, Scope, Stage
 from archq.transports.faults import told
+from archq.transports.pipeline import AtOnce
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -29,6 +30,10 @@ class FileTransport:
         watch.begin(Stage.DIRECTORY)
         with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def pipeline(self) -> AtOnce:
+        """Return what does one thing after the other."""
+        return AtOnce(self)
 
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""

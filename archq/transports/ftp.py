@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage, TransferError
 from archq.transports.faults import told
+from archq.transports.pipeline import AtOnce
 from archq.transports.sockets import look_up
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class FtpTransport:
             if path:
                 self._ftp.cwd(path)
             self._ftp.voidcmd("TYPE I")  # once for all files, and SIZE means bytes only after it
+
+    def pipeline(self) -> AtOnce:
+        """Return what does one thing after the other."""
+        return AtOnce(self)
 
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""

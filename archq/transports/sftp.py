@@ -6,20 +6,8 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any
-
-import paramiko
-from paramiko.sftp import (
-    CMD_CLOSE,
-    CMD_HANDLE,
-    CMD_OPEN,
-    CMD_STATUS,
-    CMD_WRITE,
-    SFTP_FLAG_CREATE,
-    SFTP_FLAG_EXCL,
-    SFTP_FLAG_WRITE,
-    int64,
-)
+from collections import deque
+from typing import TYPE_CHECKING
 
 from archq.transports.base import (
     UNWATCHED,
@@ -30,13 +18,22 @@ from archq.transports.base import (
     TemporaryTransferError,
 )
 from archq.transports.faults import told
+from archq.transports.pipeline import run
+from archq.transports.sftpclient import CREATE, EXCLUSIVE, WRITE, SftpClient
 from archq.transports.ssh import SshSession
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Coroutine
+    from typing import Any, BinaryIO, TypeVar
+
+    import paramiko
 
     from archq.transports.base import Watch
     from archq.transports.destination import Destination
+    from archq.transports.pipeline import Answer
+    from archq.transports.sftpclient import Packet
+
+    Result = TypeVar("Result")
 
 _BLOCK = 32_768  # bytes: what every server takes in one packet (draft-ietf-secsh-filexfer-02, section 3)
 _OPENSSH_BLOCK = 255_000  # bytes: with its header it fits the 256 KiB that OpenSSH takes (sftp-common.h)
@@ -75,12 +72,13 @@ class SftpTransport:
             raise
 
     def _enter(self, path: str, timeout: float | None) -> None:
-        self._sftp = paramiko.SFTPClient(self._channel(timeout))
-        # No chdir: paramiko would list or stat in ways a drop box may refuse; every name gets the prefix instead.
-        if path and not stat.S_ISDIR(self._sftp.stat(path).st_mode or stat.S_IFDIR):
+        client = SftpClient(self._channel(timeout))
+        # Not as in FTP: a drop box may refuse to tell what "." is; every name gets the prefix instead.
+        if path and not stat.S_ISDIR(run(client.stat(path), client.receive).mode or stat.S_IFDIR):
             raise PermanentTransferError(f"{self.label}: cannot enter the directory: it is none", Scope.QUEUE)
-        self._prefix = f"{path.rstrip('/')}/" if path else ""
-        self._block = _OPENSSH_BLOCK if "OpenSSH" in self._session.transport.remote_version else _BLOCK
+        prefix = f"{path.rstrip('/')}/" if path else ""
+        block = _OPENSSH_BLOCK if "OpenSSH" in self._session.transport.remote_version else _BLOCK
+        self._directory = _Directory(client, self.label, prefix, block)
 
     def _channel(self, timeout: float | None) -> paramiko.Channel:
         channel = self._session.transport.open_session()
@@ -88,59 +86,36 @@ class SftpTransport:
         channel.invoke_subsystem("sftp")
         return channel
 
+    def pipeline(self) -> _Directory:
+        """Return what takes the next question before it has answered the last."""
+        return self._directory
+
+    def _run(self, task: Coroutine[Any, None, Result]) -> Result:
+        return run(task, self._directory.receive)
+
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
-        with told(f"{self.label}: cannot send {name}"):
-            writer = _CheckedWriter(self._sftp, self._opened(name, offset), offset, _WINDOW // self._block)
-            while block := source.read(self._block):
-                writer.write(block)
-            writer.finish()
-
-    def _opened(self, name: str, offset: int) -> bytes:
-        flags = SFTP_FLAG_WRITE if offset else SFTP_FLAG_WRITE | SFTP_FLAG_CREATE | SFTP_FLAG_EXCL
-        try:
-            return _open(self._sftp, self._prefix + name, flags)
-        except OSError as error:
-            # Version 3 of the protocol has one code, "failure", for a name that is taken as for much else.
-            if error.errno is None and not offset and self._is_there(name):
-                raise TemporaryTransferError(f"{self.label}: {name} is already there") from error
-            raise
-
-    def _is_there(self, name: str) -> bool:
-        with contextlib.suppress(Exception):
-            return self.size(name) is not None
-        return False
+        self._run(self._directory.put(source, name, offset=offset))
 
     def size(self, name: str) -> int | None:
         """Return the size of ``name`` in bytes, None if it is not there."""
-        with told(f"{self.label}: cannot ask the size of {name}"):
-            try:
-                size = self._sftp.stat(self._prefix + name).st_size
-            except FileNotFoundError:
-                return None
-            if size is None:
-                raise NotPermittedTransferError(f"{self.label}: does not tell the size of {name}", Scope.QUEUE)
-            return size
+        return self._run(self._directory.size(name))
 
     def rename(self, old: str, new: str) -> None:
         """Rename ``old``; OpenSSH's server refuses to replace."""
-        with told(f"{self.label}: cannot rename {old}"):
-            self._sftp.rename(self._prefix + old, self._prefix + new)
+        self._run(self._directory.rename(old, new))
 
     def remove(self, name: str) -> None:
         """Remove ``name``; already gone is fine."""
-        with told(f"{self.label}: cannot remove {name}"), contextlib.suppress(FileNotFoundError):
-            self._sftp.remove(self._prefix + name)
+        self._run(self._directory.remove(name))
 
     def names(self) -> list[str]:
         """Return the names in the directory."""
-        with told(f"{self.label}: cannot list the directory"):
-            return self._sftp.listdir(self._prefix or ".")
+        return self._run(self._directory.names())
 
     def modified(self, name: str) -> float:
         """Return when ``name`` was changed last by the server's clock, in seconds since 1970."""
-        with told(f"{self.label}: cannot look at {name}"):
-            return float(self._sftp.stat(self._prefix + name).st_mtime or 0)
+        return self._run(self._directory.modified(name))
 
     def may_rename(self) -> bool | None:
         """Return whether renames are allowed."""
@@ -167,58 +142,67 @@ class SftpTransport:
             self._session.close()
 
 
-def _open(sftp: Any, path: str, flags: int) -> bytes:
-    """Return the handle of an opened file."""
-    kind, message = sftp._request(CMD_OPEN, path, flags, paramiko.SFTPAttributes())
-    if kind != CMD_HANDLE:
-        raise paramiko.SFTPError("the answer to an open is no handle")
-    handle: bytes = message.get_binary()
-    return handle
+class _Directory:
+    """A directory of a server that is asked many things at a time."""
 
+    def __init__(self, client: SftpClient, label: str, prefix: str, block: int) -> None:
+        """``prefix`` stands before every name; files are written in blocks of so many bytes."""
+        self.label = label
+        self.receive = client.receive
+        self._client = client
+        self._prefix = prefix
+        self._block = block
 
-class _CheckedWriter:
-    """Writes without waiting for each answer, and without losing one.
+    async def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
+        with told(f"{self.label}: cannot send {name}"):
+            handle = await self._opened(name, offset)
+            unanswered: deque[Answer[Packet]] = deque()
+            while block := source.read(self._block):
+                unanswered.append(self._client.write(handle, offset, block))
+                offset += len(block)
+                if len(unanswered) * self._block > _WINDOW:
+                    await self._client.done(unanswered.popleft())
+            unanswered.append(self._client.close(handle))
+            for answer in unanswered:
+                await self._client.done(answer)
 
-    SFTPFile's own pipelining drops the statuses that come after its last write and whatever CLOSE answers: a disk that
-    was full, or a quota told at closing, would pass for success.
-    """
-
-    def __init__(self, sftp: Any, handle: bytes, offset: int, window: int) -> None:
-        """``window`` is how many requests may be unanswered."""
-        self._sftp = sftp
-        self._handle = handle
-        self._offset = offset
-        self._window = window
-        self._unanswered = 0
-        self._error: Exception | None = None
-
-    def write(self, block: bytes) -> None:
-        """Send one block; its answer is checked later."""
-        self._ask(CMD_WRITE, self._handle, int64(self._offset), block)
-        self._offset += len(block)
-        self._check_down_to(self._window)
-
-    def finish(self) -> None:
-        """Return when every write, and the closing of the file, was acknowledged as done."""
-        self._ask(CMD_CLOSE, self._handle)
-        self._check_down_to(0)
-
-    def _ask(self, *request: object) -> None:
-        self._sftp._async_request(self, *request)
-        self._unanswered += 1
-
-    def _check_down_to(self, count: int) -> None:
-        while self._unanswered > count:
-            self._sftp._read_response()
-        if self._error:
-            raise self._error
-
-    def _async_response(self, kind: int, message: paramiko.Message, _number: int) -> None:
-        """Take one answer; paramiko calls this, in whatever order the server answers."""
-        self._unanswered -= 1
+    async def _opened(self, name: str, offset: int) -> bytes:
+        flags = WRITE if offset else WRITE | CREATE | EXCLUSIVE
         try:
-            if kind != CMD_STATUS:
-                raise paramiko.SFTPError("the answer to a write or a close is no status")
-            self._sftp._convert_status(message)
-        except (OSError, EOFError, paramiko.SFTPError) as error:
-            self._error = self._error or error
+            return await self._client.open(self._prefix + name, flags)
+        except OSError as error:
+            # Version 3 of the protocol has one code, "failure", for a name that is taken as for much else.
+            if error.errno is None and not offset and await self._is_there(name):
+                raise TemporaryTransferError(f"{self.label}: {name} is already there") from error
+            raise
+
+    async def _is_there(self, name: str) -> bool:
+        with contextlib.suppress(Exception):
+            return await self.size(name) is not None
+        return False
+
+    async def size(self, name: str) -> int | None:
+        with told(f"{self.label}: cannot ask the size of {name}"):
+            try:
+                size = (await self._client.stat(self._prefix + name)).size
+            except FileNotFoundError:
+                return None
+            if size is None:
+                raise NotPermittedTransferError(f"{self.label}: does not tell the size of {name}", Scope.QUEUE)
+            return size
+
+    async def rename(self, old: str, new: str) -> None:
+        with told(f"{self.label}: cannot rename {old}"):
+            await self._client.rename(self._prefix + old, self._prefix + new)
+
+    async def remove(self, name: str) -> None:
+        with told(f"{self.label}: cannot remove {name}"), contextlib.suppress(FileNotFoundError):
+            await self._client.remove(self._prefix + name)
+
+    async def names(self) -> list[str]:
+        with told(f"{self.label}: cannot list the directory"):
+            return await self._client.names(self._prefix or ".")
+
+    async def modified(self, name: str) -> float:
+        with told(f"{self.label}: cannot look at {name}"):
+            return float((await self._client.stat(self._prefix + name)).modified or 0)
