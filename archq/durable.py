@@ -74,16 +74,6 @@ def open_unfollowed(name: Name, *, directory: int | None = None) -> int:
     return descriptor
 
 
-@contextmanager
-def opened_file(name: Name, *, directory: int | None = None) -> Iterator[int]:
-    """Hold a descriptor as :func:`open_unfollowed` returns it."""
-    descriptor = open_unfollowed(name, directory=directory)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _not_regular(name: Name) -> NotARegularFileError:
     return NotARegularFileError(errno.ENXIO, "not a regular file", os.fspath(name))
 

@@ -20,18 +20,21 @@ from archq.errors import ExitStatus, InputOutputError, from_os_error
 from archq.names import WireName
 from archq.spool.filestate import FileState, Phase
 from archq.transports.base import NotPermittedTransferError, TemporaryTransferError, TransferError
+from archq.transports.pipeline import Answer, AtOnce, run_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import BinaryIO
 
     from archq.control import ControlFile
     from archq.errors import ArchqError
     from archq.spool import SpooledFile
     from archq.transports.base import Transport
+    from archq.transports.pipeline import Pipeline
 
     Sign = Callable[[ControlFile], ControlFile]
-    Record = Callable[[FileState], object]
+    Record = Callable[[Sequence[tuple[SpooledFile, FileState]]], object]
+    RecordOne = Callable[[FileState], Awaitable[object]]
 
 # To how many nanoseconds filesystems keep times: ext4, NTFS, NFS, an old ext3, FAT.
 _TIME_GRAINS = (1, 100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
@@ -46,6 +49,9 @@ class Pace:
 
     def passed(self, count: int) -> None:
         """Take note of ``count`` bytes; may wait."""
+
+    def heard(self) -> None:
+        """Take note that the destination has answered something."""
 
 
 class PacedReader(io.RawIOBase):
@@ -108,31 +114,95 @@ def deliver(
     transport: Transport,
     *,
     may_rename: bool,
-    record: Record,
+    record: Callable[[FileState], object],
     pace: Pace | None = None,
     signed: Sign = _unsigned,
 ) -> FileState:
-    """Deliver ``file`` and return its state, which says sent.
+    """Deliver ``file`` and return its state, which says sent; raise what :func:`deliver_together` returns."""
 
-    ``record`` makes a state durable; it is called before anything of a new try is sent and whenever an error has shown
+    def record_it(changes: Sequence[tuple[SpooledFile, FileState]]) -> None:
+        for _file, state in changes:
+            record(state)
+
+    [outcome] = deliver_together(
+        [file], AtOnce(transport), may_rename=may_rename, record=record_it, pace=pace, signed=signed
+    )
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def deliver_together(
+    files: Sequence[SpooledFile],
+    pipeline: Pipeline,
+    *,
+    may_rename: bool,
+    record: Record,
+    pace: Pace | None = None,
+    signed: Sign = _unsigned,
+) -> list[FileState | Exception]:
+    """Deliver ``files`` side by side; return for each its state, which says sent, or why it was not.
+
+    ``record`` makes states durable; it is called before anything of a new try is sent and whenever an error has shown
     how far that try came, so that a delivery after this one, in this process or another, goes on rightly.  ``signed``
-    returns the control file with its signature, if it is to have one.  Raise TransferError, or InputOutputError where
-    the spooled copy is at fault.
+    returns the control file with its signature, if it is to have one.  What is returned instead of a state is a
+    TransferError, InputOutputError where the spooled copy is at fault, or what ``record`` has raised.
     """
-    if file.state.phase is Phase.SENT:
-        return file.state  # who recorded that died, or failed, before it could say so
-    kind = _Renamed if may_rename else _Final
-    return kind(file, transport, record, pace or Pace(), signed).deliver()
+    pace, kind = pace or Pace(), _Renamed if may_rename else _Final
+    records = _Records(record)
+    deliveries = [kind(file, pipeline, records.of(file), pace, signed) for file in files]
+
+    def receive() -> bool:
+        has_received = pipeline.receive()
+        pace.heard()
+        return has_received
+
+    # States last: whoever else can go on may have one to record as well, and one wait for the disk is enough.
+    return run_together([one.deliver_once() for one in deliveries], receive, records.write)
+
+
+class _Records:
+    """Collects the states that are to become durable."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._changes: list[tuple[SpooledFile, FileState]] = []
+        self._answers: list[Answer[None]] = []
+
+    def of(self, file: SpooledFile) -> RecordOne:
+        """Return what makes a state of ``file`` durable."""
+
+        def record(state: FileState) -> Answer[None]:
+            self._changes.append((file, state))
+            self._answers.append(Answer())
+            return self._answers[-1]
+
+        return record
+
+    def write(self) -> bool:
+        """Make durable what was collected, and let those go on who wait for it; return whether anybody did."""
+        changes, answers = self._changes, self._answers
+        self._changes, self._answers = [], []
+        try:
+            if changes:
+                self._record(changes)
+        except Exception as error:
+            for answer in answers:
+                answer.fail(error)
+        else:
+            for answer in answers:
+                answer.give(None)
+        return bool(answers)
 
 
 class _Delivery:
     """What both kinds of account have in common."""
 
-    def __init__(self, file: SpooledFile, transport: Transport, record: Record, pace: Pace, signed: Sign) -> None:
+    def __init__(self, file: SpooledFile, pipeline: Pipeline, record: RecordOne, pace: Pace, signed: Sign) -> None:
         self.control = file.control
         self.data_path = file.data_path
         self.state = file.state
-        self.transport = transport
+        self.pipeline = pipeline
         self._record = record
         self.pace = pace
         self.signed = signed
@@ -141,36 +211,47 @@ class _Delivery:
     def wire(self) -> WireName:
         return WireName(instrument=self.control.instrument, id=self.control.id, attempt=self.state.attempt)
 
-    def record(self, **changes: object) -> None:
+    async def record(self, **changes: object) -> None:
         self.state = replace(self.state, **changes)  # type: ignore[arg-type]  # names and types are FileState's
-        self._record(self.state)
+        await self._record(self.state)
 
-    def begin(self, phase: Phase) -> None:
-        self.record(phase=phase, tries=self.state.tries + 1, started=time.time_ns())
+    async def begin(self, phase: Phase) -> None:
+        await self.record(phase=phase, tries=self.state.tries + 1, started=time.time_ns())
 
-    def upload(self, name: str, offset: int = 0) -> None:
+    async def deliver_once(self) -> FileState:
+        """Deliver the file unless that was done."""
+        if self.state.phase is Phase.SENT:
+            return self.state  # who recorded that died, or failed, before it could say so
+        return await self.deliver()
+
+    async def deliver(self) -> FileState:
+        """Deliver the file, as this kind of account allows."""
+        raise NotImplementedError
+
+    async def upload(self, name: str, offset: int = 0) -> None:
         """Send the data file, then ask for its size where the server answers."""
         begun = time.monotonic()
+        self.state = replace(self.state, started=time.time_ns())  # others may have gone first since the try was begun
         with PacedReader(self.data_path, self.control, self.pace) as reader:
             reader.seek(offset)
-            self.transport.put(_as_binary(reader), name, offset=offset)
-        self.verify(name, self.control.size)
+            await self.pipeline.put(_as_binary(reader), name, offset=offset)
+        await self.verify(name, self.control.size)
         self.state = replace(self.state, seconds=time.monotonic() - begun)
 
-    def verify(self, name: str, size: int, *, taken_with: str = "") -> None:
+    async def verify(self, name: str, size: int, *, taken_with: str = "") -> None:
         """Compare sizes: a server's "complete" proves nothing.
 
         ``taken_with`` names the file that goes as well if a sweeper was faster than our question.
         """
         try:
-            there = self.transport.size(name)
-            if there == size or (there is None and taken_with and self.transport.size(taken_with) is None):
+            there = await self.pipeline.size(name)
+            if there == size or (there is None and taken_with and await self.pipeline.size(taken_with) is None):
                 return
         except NotPermittedTransferError:
             return
         has = "nothing" if there is None else f"{there} bytes"
         raise TemporaryTransferError(
-            f"{self.transport.label}: has {has} under {name} after it said that all {size} bytes had arrived"
+            f"{self.pipeline.label}: has {has} under {name} after it said that all {size} bytes had arrived"
         )
 
     def require_queued(self) -> None:
@@ -187,101 +268,102 @@ class _Delivery:
         )
         return format_control(self.signed(sent))
 
-    def put_control(self, name: str, *, taken_with: str = "") -> None:
+    async def put_control(self, name: str, *, taken_with: str = "") -> None:
         self.require_queued()
         text = self.control_text()
-        self.transport.put(io.BytesIO(text), name)
-        self.verify(name, len(text), taken_with=taken_with)
+        await self.pipeline.put(io.BytesIO(text), name)
+        await self.verify(name, len(text), taken_with=taken_with)
 
-    def done(self) -> FileState:
-        self.record(phase=Phase.SENT, sent=time.time_ns(), failures=0, reason="", next_try=0)
+    async def done(self) -> FileState:
+        await self.record(phase=Phase.SENT, sent=time.time_ns(), failures=0, reason="", next_try=0)
         return self.state
 
 
 class _Renamed(_Delivery):
     """Temporary names, then renames."""
 
-    def deliver(self) -> FileState:
+    async def deliver(self) -> FileState:
         if self.state.phase is Phase.UPLOADED:
-            self.clear_control()
+            await self.clear_control()
         if self.state.phase is not Phase.UPLOADED:
-            self.send_data()
-        self.send_control()
-        return self.done()
+            await self.send_data()
+        await self.send_control()
+        return await self.done()
 
-    def send_data(self) -> None:
-        offset = self.offset() if self.state.tries else 0
-        self.begin(Phase.BEGUN)
+    async def send_data(self) -> None:
+        offset = await self.offset() if self.state.tries else 0
+        await self.begin(Phase.BEGUN)
         try:
-            self.upload(self.wire.data.part, offset)
+            await self.upload(self.wire.data.part, offset)
         except NotPermittedTransferError:
             if not offset:
-                self.record(phase=Phase.WAITING)
+                await self.record(phase=Phase.WAITING)
                 raise
-            self.start_again()  # this server resumes nothing
-            self.send_data()
+            await self.start_again()  # this server resumes nothing
+            await self.send_data()
             return
         except Exception:
-            self.record(phase=Phase.WAITING)  # the renames were not begun: the same try goes on
+            await self.record(phase=Phase.WAITING)  # the renames were not begun: the same try goes on
             raise
-        self.transport.rename(self.wire.data.part, str(self.wire.data))
+        await self.pipeline.rename(self.wire.data.part, str(self.wire.data))
 
-    def offset(self) -> int:
+    async def offset(self) -> int:
         """Return how many bytes are there to go on from; a new try begins where that cannot be told."""
         try:
-            there = self.transport.size(self.wire.data.part)
+            there = await self.pipeline.size(self.wire.data.part)
             if there is not None and not 0 < there <= self.control.size:
-                self.transport.remove(self.wire.data.part)  # it cannot be a part of this file
+                await self.pipeline.remove(self.wire.data.part)  # it cannot be a part of this file
                 return 0
         except NotPermittedTransferError:
-            return self.start_again()
+            return await self.start_again()
         if there is None and self.state.phase is Phase.BEGUN:
             # The renames, or their replies, were lost: what was renamed may have been swept up already.
-            return self.start_again()
+            return await self.start_again()
         return there or 0
 
-    def start_again(self) -> int:
+    async def start_again(self) -> int:
         """Begin a new try, of which nothing is there."""
         with contextlib.suppress(TransferError):  # nobody else would remove them
-            self.transport.remove(self.wire.data.part)
-            self.transport.remove(self.wire.control.part)
-        self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
+            await self.pipeline.remove(self.wire.data.part)
+            await self.pipeline.remove(self.wire.control.part)
+        await self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
         return 0
 
-    def clear_control(self) -> None:
+    async def clear_control(self) -> None:
         """Remove what an earlier try of the control file may have left."""
         try:
-            self.transport.remove(self.wire.control.part)
+            await self.pipeline.remove(self.wire.control.part)
         except NotPermittedTransferError:
-            self.start_again()
+            await self.start_again()
 
-    def send_control(self) -> None:
+    async def send_control(self) -> None:
         part = self.wire.control.part
         try:
-            self.put_control(part)
+            await self.put_control(part)
         except Exception:
-            self.record(phase=Phase.UPLOADED)
+            await self.record(phase=Phase.UPLOADED)
             raise
         if self.state.phase is not Phase.BEGUN:
-            self.record(phase=Phase.BEGUN)  # from here on only a reply tells what is there
-        self.transport.rename(part, str(self.wire.control))  # the commit: a sweeper takes it as proof of the rest
+            await self.record(phase=Phase.BEGUN)  # from here on only a reply tells what is there
+        # The commit: a sweeper takes it as proof of the rest.
+        await self.pipeline.rename(part, str(self.wire.control))
 
 
 class _Final(_Delivery):
     """Final names, made new, never touched again."""
 
-    def deliver(self) -> FileState:
+    async def deliver(self) -> FileState:
         if self.state.phase is not Phase.WAITING:
-            self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
-        self.begin(Phase.BEGUN)
+            await self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
+        await self.begin(Phase.BEGUN)
         try:
-            self.upload(str(self.wire.data))
+            await self.upload(str(self.wire.data))
             # Last on purpose: a sweeper takes the control file as proof that the rest is there.
-            self.put_control(str(self.wire.control), taken_with=str(self.wire.data))
+            await self.put_control(str(self.wire.control), taken_with=str(self.wire.data))
         except Exception:
-            self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
+            await self.record(phase=Phase.WAITING, attempt=self.state.attempt + 1)
             raise
-        return self.done()
+        return await self.done()
 
 
 def _as_binary(reader: PacedReader) -> BinaryIO:

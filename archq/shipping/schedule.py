@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.spool.filestate import NOT_BEGUN
 
 if TYPE_CHECKING:
     from archq.spool import RequestId
+    from archq.spool.filestate import FileState
 
 FILE_FIRST_WAIT = 5.0  # seconds
 FILE_LONGEST_WAIT = 3600.0
@@ -20,6 +22,11 @@ BLOCKED_WAIT = 900.0  # while somebody has to mend something
 JITTER = 0.2  # of a wait, so that many spools do not call in the same second after an outage
 
 LARGE = 100_000_000  # bytes: files from here on leave one connection to the smaller ones
+SMALL = 1_000_000  # bytes: files up to here go several at a time over one connection
+TOGETHER = 8_000_000  # bytes that do at most
+MOST_TOGETHER = 32  # files that do at most; each may hold a descriptor
+SOON = 2.0  # seconds: files go together in such numbers that they need about as long
+
 AGEING = 3600.0  # seconds of waiting that count as one step of priority, so that nothing waits for ever
 
 
@@ -37,6 +44,8 @@ class Candidate:
     next_try: int = 0  # after an error
     not_before: int = 0  # as its user asked for
     priority: int = 50
+    state: FileState = NOT_BEGUN  # how far its delivery is
+    alone: bool = False  # not to be sent together with others
 
     @property
     def due(self) -> int:
@@ -100,6 +109,14 @@ class Agenda:
             del self._live[candidate.request]
         return candidate
 
+    def take_along(self, now: int, *, room: int) -> Candidate | None:
+        """Remove and return what comes next if it is small and may go with others, of ``room`` bytes at most."""
+        self._sort_out(now)
+        heap = self._first_live(self._due[False])
+        if not heap or heap[0][2].alone or heap[0][2].size > min(room, SMALL):
+            return None
+        return self.take(now, small_only=True)
+
     def next_due(self, now: int) -> int | None:
         """Return the instant at which a file will be due next, ``now`` if one is, None if there is none."""
         self._sort_out(now)
@@ -126,6 +143,13 @@ class Agenda:
 
     def _is_live(self, candidate: Candidate) -> bool:
         return self._live.get(candidate.request, {}).get(candidate.part) is candidate
+
+
+def number_together(number: int, seconds: float) -> int:
+    """Return how many small files to send together after ``number`` of them have taken ``seconds``."""
+    if seconds > 2 * SOON:
+        return max(1, number // 2)
+    return min(2 * number, MOST_TOGETHER) if seconds < SOON else number
 
 
 def file_wait(failures: int, chance: float) -> float:

@@ -19,9 +19,19 @@ from archq.instants import SECOND
 from archq.quantities import format_size
 from archq.shipping.mail import mail_sent
 from archq.shipping.queuehealth import QueueHealth
-from archq.shipping.schedule import BLOCKED_WAIT, FILE_LONGEST_WAIT, LARGE, Agenda, Candidate, file_wait
+from archq.shipping.schedule import (
+    BLOCKED_WAIT,
+    FILE_LONGEST_WAIT,
+    LARGE,
+    SMALL,
+    TOGETHER,
+    Agenda,
+    Candidate,
+    file_wait,
+    number_together,
+)
 from archq.shipping.throttle import Throttle
-from archq.shipping.worker import Failure, Worker
+from archq.shipping.worker import Delivered, Failure, Worker
 from archq.spool import QUEUED, SENT
 from archq.spool.filestate import FileState, Phase
 from archq.spool.housekeeping import make_room
@@ -29,7 +39,7 @@ from archq.spool.queuestate import QueuePhase, QueueState
 from archq.transports.base import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from archq.config import QueueSettings
     from archq.spool import RequestId, Spool, SpooledFile, Ticket
@@ -44,6 +54,7 @@ BEAT_EVERY = 5.0  # seconds
 CLOCK_STEP = 60.0  # seconds that the clock may drift from one look to the next
 TOLD_AGAIN = 3600.0  # seconds after which a trouble of the spool is told again
 ROOM_KNOWN_FOR = 60.0  # seconds after which one more connection is tried
+CONNECTING = 0.25  # seconds between two new connections: one costs as much as hundreds of small files
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 ROOM_FOR_RECORDS = 1 << 20  # bytes
 RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
@@ -51,11 +62,21 @@ RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A delivery on its way; ``began`` is of :func:`time.monotonic`, ``maxftp`` in seconds, 0 for no limit."""
+    """Files on their way; ``began`` is of :func:`time.monotonic`, ``maxftp`` in seconds, 0 for no limit."""
 
-    candidate: Candidate
+    candidates: Sequence[Candidate]
     began: float
     maxftp: float
+
+    @property
+    def size(self) -> int:
+        """How many bytes they have."""
+        return sum(candidate.size for candidate in self.candidates)
+
+    @property
+    def requests(self) -> set[RequestId]:
+        """Whose files they are."""
+        return {candidate.request for candidate in self.candidates}
 
 
 class Shipper:
@@ -86,6 +107,8 @@ class Shipper:
         self._room = settings.connections  # how many connections the destination takes
         self._room_until = 0.0  # time.monotonic from which on that may have changed
         self._clock = _clock()
+        self._together = 1  # how many small files one connection gets at a time
+        self._connected = -CONNECTING  # time.monotonic when the last worker was started
 
     def ship_once(self) -> ExitStatus:
         """Try every queued file once; return done, some failed, or why the destination does not work."""
@@ -106,7 +129,7 @@ class Shipper:
 
     def _gone(self) -> int:
         """Return the bytes that are dealt with, or on the wire."""
-        on_the_wire = (min(worker.progress().moved, one.candidate.size) for worker, one in self._running.items())
+        on_the_wire = (min(worker.progress().moved, running.size) for worker, running in self._running.items())
         return self._dealt_with + sum(on_the_wire)
 
     def _goes_on(self) -> bool:
@@ -189,9 +212,10 @@ class Shipper:
 
     def _break_off(self, request: RequestId) -> None:
         """End what is on its way of a request that was changed or cancelled: it began with what is no longer so."""
-        for worker in [worker for worker, running in self._running.items() if running.candidate.request == request]:
-            del self._running[worker]
+        for worker in [worker for worker, running in self._running.items() if request in running.requests]:
+            running = self._running.pop(worker)
             worker.kill()
+            self._put_back(candidate for candidate in running.candidates if candidate.request != request)
 
     def _take_up(self, request: RequestId) -> None:
         try:
@@ -202,7 +226,10 @@ class Shipper:
             self._complain_of_damage(request, error)
             return
         in_flight = {
-            running.candidate.part for running in self._running.values() if running.candidate.request == request
+            candidate.part
+            for running in self._running.values()
+            for candidate in running.candidates
+            if candidate.request == request
         }
         self._known[request] = {file.part for file in files if file.state.phase is not Phase.SENT}
         for file in files:
@@ -230,12 +257,19 @@ class Shipper:
 
     def _start_due(self) -> None:
         while self._may_start() and (candidate := self._agenda.take(self._now(), small_only=self._small_only())):
-            try:
-                self._start(candidate)
-            except FileNotFoundError:
-                self._forget(candidate.request)
-            except ArchqError as error:
-                self._complain_of_damage(candidate.request, error)
+            self._start([candidate, *self._company(candidate)])
+
+    def _company(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Yield the files that go together with one that was chosen: others do, if all are small."""
+        if candidate.alone or candidate.size > SMALL or not self._health.works:
+            return
+        room = TOGETHER - candidate.size
+        for _ in range(self._together - 1):
+            other = self._agenda.take_along(self._now(), room=room)
+            if other is None:
+                return
+            room -= other.size
+            yield other
 
     def _now(self) -> int:
         """Return the time to judge by what is due; a run from cron tries what failed before, and does not wait."""
@@ -244,8 +278,14 @@ class Shipper:
     def _may_start(self) -> bool:
         if self._stopping or self._held is not None or len(self._running) >= self._connections():
             return False
+        if not self._idle and self._connects_in() > 0:
+            return False
         # One prober: the rest of the queue waits until it has found the destination working.
         return self._health.works or (not self._running and self._may_probe())
+
+    def _connects_in(self) -> float:
+        """Return the seconds until one more connection may be begun, beside those that there are."""
+        return self._connected + CONNECTING - time.monotonic() if self._running else 0.0
 
     def _may_probe(self) -> bool:
         if self._once:
@@ -264,25 +304,34 @@ class Shipper:
 
     def _small_only(self) -> bool:
         """Keep one of several connections for small files."""
-        large = sum(running.candidate.size >= LARGE for running in self._running.values())
+        large = sum(running.size >= LARGE for running in self._running.values())
         return self._settings.connections > 1 and large >= self._settings.connections - 1
 
-    def _start(self, candidate: Candidate) -> None:
-        ticket = self._spool.ticket(QUEUED, candidate.request)
-        maxftp = self._settings.maxftp if ticket.maxftp is None else ticket.maxftp
-        worker = self._given(candidate)
-        self._running[worker] = Running(candidate=candidate, began=time.monotonic(), maxftp=maxftp)
+    def _start(self, candidates: Sequence[Candidate]) -> None:
+        limits = {}
+        for request in {candidate.request: None for candidate in candidates}:
+            with self._excusing(request):
+                limits[request] = self._spool.ticket(QUEUED, request).maxftp
+        candidates = [candidate for candidate in candidates if candidate.request in limits]
+        if not candidates:
+            return
+        each = (self._settings.maxftp if limit is None else limit for limit in limits.values())
+        maxftp = min((limit for limit in each if limit), default=0.0)
+        worker = self._given(candidates)
+        self._running[worker] = Running(candidates=candidates, began=time.monotonic(), maxftp=maxftp)
 
-    def _given(self, candidate: Candidate) -> Worker:
-        """Return a worker that has begun with ``candidate``; an idle one may have been killed meanwhile."""
+    def _given(self, candidates: Sequence[Candidate]) -> Worker:
+        """Return a worker that has begun with ``candidates``; an idle one may have been killed meanwhile."""
+        jobs = [(candidate.request, candidate.part, candidate.state) for candidate in candidates]
         while self._idle:
             worker = self._idle.pop()[1]
             with contextlib.suppress(OSError):
-                worker.start(candidate.request, candidate.part)
+                worker.start(jobs)
                 return worker
         worker = Worker(self._spool, self._settings, self._throttle)
+        self._connected = time.monotonic()
         try:
-            worker.start(candidate.request, candidate.part)
+            worker.start(jobs)
         except OSError:
             worker.kill()  # nobody else knows of it, and the shipper could not end before it does
             raise
@@ -293,7 +342,8 @@ class Shipper:
     def _limit(self) -> float:
         """Return the seconds until something has to be looked at even if nothing happens."""
         if self._running:
-            return 0.2 if self._stopping else 1.0
+            waiting = self._connects_in() if self._agenda and len(self._running) < self._connections() else 0.0
+            return 0.2 if self._stopping else waiting if waiting > 0 else 1.0
         due = self._agenda.next_due(time.time_ns())
         if not self._health.works and due is not None:
             due = max(due, self._health.state.next_try)
@@ -316,13 +366,44 @@ class Shipper:
         return wakeup in ready
 
     def _end(self, worker: Worker) -> None:
-        running = self._running.pop(worker)
-        failure = worker.result()
-        if failure is None:
-            self._idle.append((time.monotonic(), worker))
-        else:
+        running, results = self._running.pop(worker), worker.results()
+        if any(isinstance(result, Failure) for result in results):
             worker.retire()
-        self._settle(running.candidate, failure)
+            self._together = 1
+        else:
+            self._idle.append((time.monotonic(), worker))
+            if len(results) == self._together:
+                self._together = number_together(self._together, time.monotonic() - running.began)
+        self._settle_together(running.candidates, results)
+
+    def _settle_together(self, candidates: Sequence[Candidate], results: Sequence[Delivered | Failure]) -> None:
+        """Take note of what became of files that went together.
+
+        The first failure counts.  What befell others may be its fault: each of them is tried again, alone.
+        """
+        pairs = list(zip(candidates, results, strict=True))
+        with self._complaining_of_spool():
+            self._spool.tell("sent", *(_facts_of(one.request, it) for one, it in pairs if isinstance(it, Delivered)))
+        failed: list[Candidate] = []
+        for candidate, result in pairs:
+            if isinstance(result, Delivered):
+                self._sent(candidate)
+            else:
+                if not failed:
+                    self._settle(candidate, result)
+                failed.append(candidate)
+        self._put_back(failed[1:])
+        for request in dict.fromkeys(candidate.request for candidate in candidates):
+            with self._excusing(request):
+                self._finish_if_sent(request)
+
+    def _put_back(self, candidates: Iterable[Candidate]) -> None:
+        """Let files be tried again, each alone, that did not get through together with others."""
+        for candidate in candidates:
+            with self._excusing(candidate.request):
+                file = self._spool.file(QUEUED, candidate.request, candidate.part)
+                if file.part in self._known.get(file.request, ()):
+                    self._agenda.add(replace(candidate, state=file.state, alone=True))
 
     def _overdue(self, worker: Worker, running: Running) -> str | None:
         taken, progress = time.monotonic() - running.began, worker.progress()
@@ -338,25 +419,35 @@ class Shipper:
         """End a delivery that takes too long.  What it had recorded in the spool tells how to go on."""
         running, progress = self._running.pop(worker), worker.progress()
         worker.kill()
-        moved = f"{reason}, {format_size(progress.moved)} of {format_size(running.candidate.size)} were sent"
+        if len(running.candidates) > 1:
+            self._together = 1
+            self._put_back(running.candidates)
+            return
+        [candidate] = running.candidates
+        moved = f"{reason}, {format_size(progress.moved)} of {format_size(candidate.size)} were sent"
         failure = Failure(message=moved, scope=Scope.FILE, permanent=False)
         cannot_fit = progress.moved > 0 and not progress.resumable and reason.startswith("maxftp")
         rate = progress.moved / running.maxftp if cannot_fit else 0.0
-        self._settle(running.candidate, failure, rate=rate, maxftp=running.maxftp)
+        self._settle(candidate, failure, rate=rate, maxftp=running.maxftp)
 
-    def _settle(self, candidate: Candidate, failure: Failure | None, rate: float = 0.0, maxftp: float = 0.0) -> None:
+    @contextlib.contextmanager
+    def _excusing(self, request: RequestId) -> Iterator[None]:
+        """Go on without a request that was cancelled while it was on its way, or the records of which are damaged."""
         try:
-            self._take_note(candidate, failure, rate, maxftp)
+            yield
         except FileNotFoundError:
-            self._forget(candidate.request)  # cancelled while it was on its way
+            self._forget(request)
         except ArchqError as error:
-            self._complain_of_damage(candidate.request, error)
+            self._complain_of_damage(request, error)
 
-    def _take_note(self, candidate: Candidate, failure: Failure | None, rate: float, maxftp: float) -> None:
+    def _settle(self, candidate: Candidate, failure: Failure, rate: float = 0.0, maxftp: float = 0.0) -> None:
+        with self._excusing(candidate.request):
+            self._take_note(candidate, failure, rate, maxftp)
+
+    def _take_note(self, candidate: Candidate, failure: Failure, rate: float, maxftp: float) -> None:
         file = self._spool.file(QUEUED, candidate.request, candidate.part)
-        if failure is None:
-            self._sent(file)
-        elif failure.scope is Scope.QUEUE and not failure.connected and (self._running or self._idle):
+        candidate = replace(candidate, state=file.state)
+        if failure.scope is Scope.QUEUE and not failure.connected and (self._running or self._idle):
             self._make_do_with_fewer()
             self._agenda.add(candidate)
         elif failure.scope is Scope.QUEUE and not self._health.is_at_fault(candidate.key, failure):
@@ -374,16 +465,14 @@ class Shipper:
         else:
             self._agenda.add(replace(candidate, next_try=self._health.state.next_try + SECOND))
 
-    def _sent(self, file: SpooledFile) -> None:
-        self._dealt_with += file.control.size
-        self._tell("sent", file, {"tries": str(file.state.tries), "seconds": f"{file.state.seconds:.3f}"})
-        if self._health.worked((file.request, file.part)):
+    def _sent(self, candidate: Candidate) -> None:
+        self._dealt_with += candidate.size
+        if self._health.worked(candidate.key):
             self._agenda.make_all_due()
             self._probes_left = PROBES_OF_A_RUN
             while self._set_aside:
                 self._agenda.add(self._set_aside.pop())
-        self._known.get(file.request, set()).discard(file.part)
-        self._finish_if_sent(file.request)
+        self._known.get(candidate.request, set()).discard(candidate.part)
 
     def _finish_if_sent(self, request: RequestId) -> None:
         if self._known.get(request) == set():
@@ -443,14 +532,8 @@ class Shipper:
 
     def _tell(self, event: str, file: SpooledFile, facts: dict[str, str]) -> None:
         wire = f"{file.control.instrument}.{file.control.id}.{file.state.attempt}"
-        common = {
-            "request": str(file.request),
-            "part": file.control.part or "",
-            "name": file.control.name,
-            "wire": wire,
-        }
         with self._complaining_of_spool():
-            self._spool.tell(event, common | facts)
+            self._spool.tell(event, _facts(file.request, file.control.part or "", file.control.name, wire) | facts)
 
     def _status(self) -> ExitStatus:
         by_phase = {QueuePhase.BLOCKED: ExitStatus.REFUSED, QueuePhase.WAITING: ExitStatus.TEMPORARY}
@@ -513,6 +596,15 @@ def _cannot_fit(file: SpooledFile, rate: float, maxftp: float) -> str:
     )
 
 
+def _facts(request: RequestId, part: str, name: str, wire: str) -> dict[str, str]:
+    return {"request": str(request), "part": part, "name": name, "wire": wire}
+
+
+def _facts_of(request: RequestId, sent: Delivered) -> dict[str, str]:
+    facts = _facts(request, sent.part, sent.name, sent.wire)
+    return facts | {"tries": str(sent.tries), "seconds": f"{sent.seconds:.3f}"}
+
+
 def _candidate(file: SpooledFile, ticket: Ticket) -> Candidate:
     next_try = file.state.next_try if file.state.failed >= ticket.altered else 0
     # No wait is longer than this, whatever the clock said when it was written down.
@@ -525,4 +617,6 @@ def _candidate(file: SpooledFile, ticket: Ticket) -> Candidate:
         next_try=next_try,
         not_before=ticket.not_before,
         priority=ticket.priority,
+        state=file.state,
+        alone=bool(ticket.remote),
     )

@@ -15,25 +15,29 @@ import signal
 import struct
 import time
 import weakref
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from archq.errors import ArchqError, ConfigurationError, ExitStatus, from_os_error
-from archq.shipping.delivery import Pace, deliver
+from archq.shipping.delivery import Pace, deliver_together
 from archq.signature import read_key, sign
-from archq.spool import QUEUED, RequestId, Spool
+from archq.spool import QUEUED, Spool
 from archq.transports.accounts import connect
 from archq.transports.base import PermanentTransferError, Scope, TransferError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
     from archq.config import QueueSettings
     from archq.control import ControlFile
+    from archq.options import Remote
     from archq.shipping.throttle import Throttle
-    from archq.spool import SpooledFile
+    from archq.spool import RequestId, SpooledFile
     from archq.spool.filestate import FileState
     from archq.transports.base import Transport
+
+    Job = tuple[RequestId, int, FileState]  # a file, by request and part, and how far its delivery is
 
 _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection
 _DIES_WITHIN = 1.0  # seconds that a worker has to end after its pipe did
@@ -54,6 +58,29 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """What became of a file, for the spool's log: its wire name without the ending, its own name and part, and how."""
+
+    wire: str
+    name: str
+    part: str
+    tries: int
+    seconds: float
+
+    @classmethod
+    def of(cls, file: SpooledFile, state: FileState) -> Self:
+        """Return what is to be told of ``file``, which is in ``state`` now."""
+        control = file.control
+        return cls(
+            wire=f"{control.instrument}.{control.id}.{state.attempt}",
+            name=control.name,
+            part=control.part or "",
+            tries=state.tries,
+            seconds=state.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far a delivery came: bytes moved, seconds since the last of them, whether what is there can be resumed."""
 
@@ -63,7 +90,7 @@ class Progress:
 
 
 class Worker:
-    """The shipper's hold on one connection.  It delivers one file at a time and keeps its session between them."""
+    """The shipper's hold on one connection.  It delivers what it is given and keeps its session in between."""
 
     def __init__(self, spool: Spool, settings: QueueSettings, throttle: Throttle) -> None:
         """Start the process; it connects when it gets its first file."""
@@ -75,28 +102,28 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def start(self, request: RequestId, part: int) -> None:
-        """Begin the delivery of one file; its end makes :attr:`pipe` readable."""
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Begin the delivery of some files, side by side; its end makes :attr:`pipe` readable."""
         self._meter[:] = _METER.pack(0, time.monotonic(), False)
-        self.pipe.send((request, part))
+        self._started = len(jobs)
+        self.pipe.send(jobs)
 
     def progress(self) -> Progress:
         """Return how far the current delivery came."""
         moved, last, resumable = _METER.unpack(self._meter[:])
         return Progress(moved=moved, idle=time.monotonic() - last, resumable=resumable)
 
-    def result(self) -> Failure | None:
-        """Return the outcome of the delivery that ended: None for success."""
+    def results(self) -> list[Delivered | Failure]:
+        """Return what became of each file of the delivery that ended."""
         try:
-            result: Failure | None = self.pipe.recv()
+            results: list[Delivered | Failure] = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join(_DIES_WITHIN)
             self._process.kill()  # one that lives and cannot be heard now will not be heard later
             self._process.join()
-            return Failure(
-                message=f"its worker died (exit status {self._process.exitcode})", scope=Scope.FILE, permanent=False
-            )
-        return result
+            message = f"its worker died (exit status {self._process.exitcode})"
+            return [Failure(message=message, scope=Scope.FILE, permanent=False)] * self._started
+        return results
 
     def is_alive(self) -> bool:
         """Tell whether the process can take another file."""
@@ -133,65 +160,79 @@ class _Child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the shipper's to handle
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         die_with(parent)
-        while (job := self._next_job()) is not None:
-            failure = self._outcome(*job)
-            self._pipe.send(failure)  # before the goodbye, which may take its time
-            if failure:
+        while (jobs := self._next_jobs()) is not None:
+            results = self._results(jobs)
+            self._pipe.send(results)  # before the goodbye, which may take its time
+            if any(isinstance(result, Failure) for result in results):
                 self._close()  # a session that failed may be out of step
         self._close()
 
-    def _next_job(self) -> tuple[RequestId, int] | None:
+    def _next_jobs(self) -> Sequence[Job] | None:
         try:
-            job: tuple[RequestId, int] = self._pipe.recv()
+            jobs: Sequence[Job] = self._pipe.recv()
         except (EOFError, OSError):
             return None
-        return job
+        return jobs
 
-    def _outcome(self, request: RequestId, part: int) -> Failure | None:
+    def _results(self, jobs: Sequence[Job]) -> list[Delivered | Failure]:
         try:
-            self._deliver(request, part)
-        except TransferError as error:
+            return self._deliver(jobs)
+        except Exception as error:
+            return [self._failure(error)] * len(jobs)
+
+    def _failure(self, error: Exception) -> Failure:
+        """Return why a delivery did not succeed; what is no error of ours or the system's ends the process."""
+        if isinstance(error, TransferError):
             permanent, connected = isinstance(error, PermanentTransferError), self._session is not None
             return Failure(
                 message=self._naming_limit(error), scope=error.scope, permanent=permanent, connected=connected
             )
-        except ArchqError as error:
+        if isinstance(error, ArchqError):
             permanent = error.status != ExitStatus.TEMPORARY
             return Failure(message=f"the spool's copy cannot be used: {error}", scope=Scope.FILE, permanent=permanent)
-        except OSError as error:
+        if isinstance(error, OSError):
             # Of this machine's own: a full disk, too many open files.  All files would meet it.
             why = from_os_error(error, f"use the spool {self._spool.root}")
             return Failure(message=str(why), scope=Scope.QUEUE, permanent=False)
-        return None
+        raise error
 
     def _naming_limit(self, error: TransferError) -> str:
         limit = f" (idle={self._settings.idle:g} s)" if isinstance(error.__cause__, TimeoutError) else ""
         return f"{error}{limit}"
 
-    def _deliver(self, request: RequestId, part: int) -> None:
-        file = self._spool.file(QUEUED, request, part)
-        remote = self._spool.ticket(QUEUED, request).remote
+    def _deliver(self, jobs: Sequence[Job]) -> list[Delivered | Failure]:
+        remote = self._spool.ticket(QUEUED, jobs[0][0]).remote
         if not remote:
             self._session = self._session or connect(self._settings)
-            self._send(file, self._session)
-            return
+            return self._send(jobs, self._session)
         try:
             with contextlib.closing(connect(self._settings, remote)) as session:
-                self._send(file, session)
+                results = self._send(jobs, session)
         except TransferError as error:
-            # What this request wants of its own is no reason for the others to wait.
-            error.scope = Scope.REQUEST if error.scope is Scope.QUEUE else error.scope
-            error.args = (remote.veiled(str(error)),)
-            raise
+            return [self._of_request(self._failure(error), remote)] * len(jobs)
+        return [self._of_request(result, remote) if isinstance(result, Failure) else result for result in results]
 
-    def _send(self, file: SpooledFile, session: Transport) -> None:
+    def _of_request(self, failure: Failure, remote: Remote) -> Failure:
+        """Return ``failure`` as the request's own: what it wants is no reason for the others to wait."""
+        scope = Scope.REQUEST if failure.scope is Scope.QUEUE else failure.scope
+        return replace(failure, scope=scope, message=remote.veiled(failure.message))
+
+    def _send(self, jobs: Sequence[Job], session: Transport) -> list[Delivered | Failure]:
         may_rename = self._may_rename(session)
         pace = _MeteredPace(self._meter, self._throttle, resumable=may_rename)
-
-        def record(state: FileState) -> None:
-            self._spool.record(file, state)
-
-        deliver(file, session, may_rename=may_rename, record=record, pace=pace, signed=self._signed)
+        files = [self._spool.file(QUEUED, *job) for job in jobs]
+        outcomes = deliver_together(
+            files,
+            session.pipeline(),
+            may_rename=may_rename,
+            record=self._spool.record_together,
+            pace=pace,
+            signed=self._signed,
+        )
+        return [
+            self._failure(outcome) if isinstance(outcome, Exception) else Delivered.of(file, outcome)
+            for file, outcome in zip(files, outcomes, strict=True)
+        ]
 
     def _signed(self, control: ControlFile) -> ControlFile:
         """Sign with the queue's key if it has one; the key is read each time, so that a new one counts at once."""
@@ -233,6 +274,9 @@ class _MeteredPace(Pace):
     def passed(self, count: int) -> None:
         self._throttle.wait(count)
         self._moved += count
+        self.heard()
+
+    def heard(self) -> None:
         self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
 
 

@@ -8,11 +8,11 @@ The directory a request lies in is its state::
     sent/QUEUE-N         the shipper, after the last file  delivered; the copies stay until `keep` has passed
     cancelled/QUEUE-N    cancel                            not to be sent; kept like a sent one
 
-In a request's directory lie ``request`` (what its user asked for), and for each file N ``N.df`` and ``N.cf`` (its data
-and control file, never changed again), ``N.state`` (how far its delivery is; none: not begun) and perhaps ``N.linked``
-(the data file is no copy but a second name of its source).  Beside the directories: ``id`` (this spool's ULID),
-``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock, its wake-up FIFO and what is known of
-its account) and ``log/`` (what happened, a file a day).
+In a request's directory lie ``request`` (what its user asked for), ``journal`` (how far the deliveries of its files
+are; none: not begun), and for each file N ``N.df`` and ``N.cf`` (its data and control file, never changed again) and
+perhaps ``N.linked`` (the data file is no copy but a second name of its source).  Beside the directories: ``id`` (this
+spool's ULID), ``sequence`` (the last request number given), ``queues/NAME/`` (a queue's lock, its wake-up FIFO and what
+is known of its account) and ``log/`` (what happened, a file a day).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from archq.transferlog import Outcome, format_outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from typing import Self
 
@@ -54,6 +54,7 @@ BUILDING = "building"
 QUEUED = "queued"
 SENT = "sent"
 CANCELLED = "cancelled"
+JOURNAL = "journal"
 LINKED = ".linked"  # marks a data file that is a second name of its source
 STATES = (QUEUED, SENT, CANCELLED)
 
@@ -114,7 +115,7 @@ class SpooledFile:
 
     request: RequestId
     part: int
-    path: str  # without the ending .df, .cf or .state
+    path: str  # without the ending .df or .cf
     control: ControlFile
     state: FileState
 
@@ -271,7 +272,8 @@ class Spool:
         """Return the files of ``request`` in the order they were submitted; raise MalformedError if some are lost."""
         names = [name for name in os.listdir(self.place(state, str(request))) if name.endswith(".cf")]
         parts = sorted(int(name.removesuffix(".cf")) for name in names)
-        files = [self.file(state, request, part) for part in parts]
+        states = self._states(state, request)
+        files = [self._file(state, request, part, states) for part in parts]
         if not files:
             raise MalformedError("none of its files is there")
         count = (files[0].control.part or "").rpartition("/")[2]
@@ -279,39 +281,42 @@ class Spool:
             raise MalformedError(f"{len(files)} of its {count} files are there")
         return files
 
-    def file(self, state: str, request: RequestId, part: int) -> SpooledFile:
-        """Return one file of ``request``; raise MalformedError when its records are damaged."""
+    def file(self, state: str, request: RequestId, part: int, known: FileState | None = None) -> SpooledFile:
+        """Return one file of ``request``; raise MalformedError when its records are damaged.
+
+        ``known`` is how far its delivery is, from a caller who knows; else the journal tells.
+        """
+        states = self._states(state, request, part) if known is None else {part: known}
+        return self._file(state, request, part, states)
+
+    def _file(self, state: str, request: RequestId, part: int, states: Mapping[int, FileState]) -> SpooledFile:
+        from archq.spool.filestate import NOT_BEGUN
+
         path = self.place(state, str(request), str(part))
         control = parse_control(_content_of(f"{path}.cf"))
-        return SpooledFile(request=request, part=part, path=path, control=control, state=self._file_state(path))
+        return SpooledFile(request=request, part=part, path=path, control=control, state=states.get(part, NOT_BEGUN))
 
-    def _file_state(self, path: str) -> FileState:
-        from archq.spool.filestate import FileState
+    def _states(self, state: str, request: RequestId, part: int | None = None) -> Mapping[int, FileState]:
+        from archq.spool.journal import parse_journal
 
         try:
-            return parse_record(FileState, _text_of(f"{path}.state"))
+            return parse_journal(_content_of(self.place(state, str(request), JOURNAL)), part)
         except FileNotFoundError:
-            return FileState()
+            return {}
 
-    def record(self, file: SpooledFile, state: FileState) -> SpooledFile:
-        """Make ``state`` the durable state of ``file`` and return the file with it."""
-        with self._locked(f"{file.path}.cf"):
-            durable.write_over(f"{file.path}.state", format_record(state).encode(), self.file_mode)
-        return SpooledFile(request=file.request, part=file.part, path=file.path, control=file.control, state=state)
+    def record(self, file: SpooledFile, state: FileState) -> None:
+        """Make ``state`` the durable state of ``file``."""
+        self.record_together([(file, state)])
 
-    @contextmanager
-    def _locked(self, control: str) -> Iterator[None]:
-        """Keep others from recording a state of the same file.
+    def record_together(self, changes: Iterable[tuple[SpooledFile, FileState]]) -> None:
+        """Make each state the durable one of its file, with one wait for the disk for each request."""
+        from archq.spool.journal import format_entries
 
-        The lock is the file's own: a whole request's would let its deliveries wait for each other's disk writes.  It is
-        the control file's, because the copy may be lost, or a link to a file that its owner has locked.
-        """
-        while True:
-            with durable.opened_file(control) as descriptor:
-                durable.lock(descriptor)
-                if os.path.samestat(os.fstat(descriptor), os.stat(control)):  # else it was replaced meanwhile
-                    yield
-                    return
+        entries: dict[str, list[tuple[int, FileState]]] = {}
+        for file, state in changes:
+            entries.setdefault(os.path.dirname(file.path), []).append((file.part, state))
+        for directory, states in entries.items():
+            durable.append_line(os.path.join(directory, JOURNAL), format_entries(states), self.file_mode)
 
     def move(self, request: RequestId, source: str, target: str, *, renamed: RequestId | None = None) -> None:
         """Move ``request`` from one state to another, durably; ``renamed`` is its id there if that changes.
@@ -336,12 +341,13 @@ class Spool:
         durable.move_new(self.place(state, str(request)), out_of_sight)
         _remove_tree(out_of_sight)
 
-    def tell(self, event: str, facts: Mapping[str, str]) -> None:
-        """Add one line to this spool's log: what happened to which request."""
+    def tell(self, event: str, *facts: Mapping[str, str]) -> None:
+        """Add lines to this spool's log, one for each of ``facts``: what happened to which request."""
         now = time.time_ns()
         path = self.place("log", f"{format_instant(now)[:10].replace('-', '')}.log")
-        line = format_outcome(Outcome(time=now, outcome=event, facts=facts))
-        durable.append_line(path, line, self.file_mode, synced=False)
+        lines = b"".join(format_outcome(Outcome(time=now, outcome=event, facts=one)) for one in facts)
+        if lines:
+            durable.append_line(path, lines, self.file_mode, synced=False)
 
     def queue_place(self, queue: str, name: str) -> str:
         """Return the path of one of a queue's own files."""

@@ -32,3 +32,6 @@ class FileState:
     reason: str = ""  # of the last failure
     expiries: int = 0  # how often maxftp ended a try that moved and cannot be resumed
     held: bool = False  # it cannot succeed as it is
+
+
+NOT_BEGUN = FileState()

@@ -8,7 +8,7 @@ from archq.light import changed_fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
     Record = TypeVar("Record")
@@ -23,7 +23,11 @@ def format_record(record: object) -> str:
 
 def parse_record(kind: type[Record], text: str) -> Record:
     """Return the record of ``kind`` that ``text`` is; raise MalformedError for another text."""
-    pairs = parse_lines(text) if text else {}
+    return record_of(kind, parse_lines(text) if text else {})
+
+
+def record_of(kind: type[Record], pairs: Mapping[str, str]) -> Record:
+    """Return the record of ``kind`` whose fields ``pairs`` tell; raise MalformedError for those of another."""
     parsers = _parsers(kind)
     try:
         return kind(**{name: parsers[name](value) for name, value in pairs.items() if name in parsers})

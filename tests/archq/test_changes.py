@@ -183,7 +183,7 @@ def test_the_log_tells_the_story_of_a_request(instrument: Instrument) -> None:
 
 def test_what_a_killed_writer_left_does_not_go_with_what_was_sent(instrument: Instrument) -> None:
     request = instrument.submit()
-    leftover = Path(instrument.spool.place(QUEUED, str(request), "1.state.new"))
-    leftover.write_bytes(b"phase=se")
+    leftover = Path(instrument.spool.place(QUEUED, str(request), "request.new"))
+    leftover.write_bytes(b"user=ob")
     instrument.spool.move(request, QUEUED, SENT)
     assert sorted(os.listdir(instrument.spool.place(SENT, str(request)))) == ["1.cf", "1.df", "request"]

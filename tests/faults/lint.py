@@ -149,7 +149,7 @@ class Linter:
             place, what = f"{self.disk.root}/spool", "a request id is printed"
         elif path.endswith(".tdcin.log"):
             place, what = self.disk.root, "the transfer log tells of an outcome"
-        elif ".state" in path and "phase=sent" in text:
+        elif path.endswith("/journal") and "phase=sent" in text:
             place, what = self.incoming, "a file is recorded as sent"
         else:
             return
