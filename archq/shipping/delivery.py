@@ -230,13 +230,12 @@ class _Delivery:
 
     async def upload(self, name: str, offset: int = 0) -> None:
         """Send the data file, then ask for its size where the server answers."""
-        begun = time.monotonic()
-        self.state = replace(self.state, started=time.time_ns())  # others may have gone first since the try was begun
+        started, begun = time.time_ns(), time.monotonic()  # others may have gone first since the try was begun
         with PacedReader(self.data_path, self.control, self.pace) as reader:
             reader.seek(offset)
             await self.pipeline.put(_as_binary(reader), name, offset=offset)
         await self.verify(name, self.control.size)
-        self.state = replace(self.state, seconds=time.monotonic() - begun)
+        self.state = replace(self.state, started=started, seconds=time.monotonic() - begun)
 
     async def verify(self, name: str, size: int, *, taken_with: str = "") -> None:
         """Compare sizes: a server's "complete" proves nothing.

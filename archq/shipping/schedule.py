@@ -58,64 +58,75 @@ class Candidate:
         return self.request, self.part
 
     @property
-    def rank(self) -> tuple[float, RequestId, int]:
+    def rank(self) -> tuple[float, int, int]:
         """What comes first sorts first: by priority and age (an order that lasts, as all age alike), then by number."""
-        return self.queued / SECOND / AGEING - self.priority, self.request, self.part
+        return self.queued / SECOND / AGEING - self.priority, self.request.number, self.part
 
 
-Heap = list[tuple[tuple[float, "RequestId", int], int, Candidate]]
+Due = tuple[float, int, int, int, Candidate]  # its rank, what settles ties, and the file itself
 
 
 class Agenda:
-    """The files that wait for a connection: each is due or will be."""
+    """The files that wait for a connection: each is due or will be.
+
+    There may be very many: a file costs half a kilobyte here.
+    """
 
     def __init__(self) -> None:
-        self._live: dict[RequestId, dict[int, Candidate]] = {}  # by request, then by part
+        self._live: dict[int, Candidate] = {}
+        self._parts: dict[int, int] = {}  # the highest part of a request that has several, by its number
         # Heaps may hold entries that are no longer live; they are passed over when they come up.
-        self._due: dict[bool, Heap] = {False: [], True: []}
+        self._due: dict[bool, list[Due]] = {False: [], True: []}
         self._later: list[tuple[int, int, Candidate]] = []
         self._count = itertools.count()  # settles ties, as candidates themselves have no order
 
     def __len__(self) -> int:
-        return sum(map(len, self._live.values()))
-
-    def __bool__(self) -> bool:
-        return bool(self._live)
+        return len(self._live)
 
     @property
     def size(self) -> int:
-        """The bytes of all of them."""
-        return sum(candidate.size for parts in self._live.values() for candidate in parts.values())
+        """How many bytes its files have."""
+        return sum(candidate.size for candidate in self._live.values())
 
     def add(self, candidate: Candidate) -> None:
         """Add a file, or replace what is known of it."""
-        self._live.setdefault(candidate.request, {})[candidate.part] = candidate
-        heapq.heappush(self._later, (candidate.due, next(self._count), candidate))
+        self._live[_place(candidate.request, candidate.part)] = candidate
+        if candidate.part > 1:
+            number = candidate.request.number
+            self._parts[number] = max(candidate.part, self._parts.get(number, 0))
+        if candidate.due:
+            heapq.heappush(self._later, (candidate.due, next(self._count), candidate))
+        else:
+            self._make_due(candidate)
 
     def discard(self, request: RequestId) -> None:
         """Forget every file of ``request``."""
-        self._live.pop(request, None)
+        for part in range(1, self._parts.pop(request.number, 1) + 1):
+            self._live.pop(_place(request, part), None)
 
     def take(self, now: int, *, small_only: bool = False) -> Candidate | None:
         """Remove and return the due file that comes first, None if none is due."""
         self._sort_out(now)
         heaps = [self._first_live(self._due[large]) for large in ((False,) if small_only else (False, True))]
-        first = min((heap for heap in heaps if heap), key=lambda heap: heap[0][0], default=None)
+        first = min((heap for heap in heaps if heap), key=lambda heap: heap[0], default=None)
         if first is None:
             return None
-        candidate = heapq.heappop(first)[2]
-        del self._live[candidate.request][candidate.part]
-        if not self._live[candidate.request]:
-            del self._live[candidate.request]
+        candidate = heapq.heappop(first)[-1]
+        del self._live[_place(candidate.request, candidate.part)]
         return candidate
 
     def take_along(self, now: int, *, room: int) -> Candidate | None:
         """Remove and return what comes next if it is small and may go with others, of ``room`` bytes at most."""
         self._sort_out(now)
         heap = self._first_live(self._due[False])
-        if not heap or heap[0][2].alone or heap[0][2].size > min(room, SMALL):
+        if not heap or heap[0][-1].alone or heap[0][-1].size > min(room, SMALL):
             return None
         return self.take(now, small_only=True)
+
+    def due(self, now: int) -> int:
+        """Return how many files are due, or a little more."""
+        self._sort_out(now)
+        return sum(map(len, self._due.values()))
 
     def next_due(self, now: int) -> int | None:
         """Return the instant at which a file will be due next, ``now`` if one is, None if there is none."""
@@ -126,23 +137,30 @@ class Agenda:
 
     def make_all_due(self) -> None:
         """Let no error make anything wait any longer."""
-        for candidate in [candidate for parts in self._live.values() for candidate in parts.values()]:
-            if candidate.next_try:
-                self.add(replace(candidate, next_try=0))
+        for candidate in [candidate for candidate in self._live.values() if candidate.next_try]:
+            self.add(replace(candidate, next_try=0))
+
+    def _make_due(self, candidate: Candidate) -> None:
+        heapq.heappush(self._due[candidate.size >= LARGE], (*candidate.rank, next(self._count), candidate))
 
     def _sort_out(self, now: int) -> None:
-        while self._later and (self._later[0][0] <= now or not self._is_live(self._later[0][2])):
-            candidate = heapq.heappop(self._later)[2]
+        while self._later and (self._later[0][0] <= now or not self._is_live(self._later[0][-1])):
+            candidate = heapq.heappop(self._later)[-1]
             if self._is_live(candidate):
-                heapq.heappush(self._due[candidate.size >= LARGE], (candidate.rank, next(self._count), candidate))
+                self._make_due(candidate)
 
-    def _first_live(self, heap: Heap) -> Heap:
-        while heap and not self._is_live(heap[0][2]):
+    def _first_live(self, heap: list[Due]) -> list[Due]:
+        while heap and not self._is_live(heap[0][-1]):
             heapq.heappop(heap)
         return heap
 
     def _is_live(self, candidate: Candidate) -> bool:
-        return self._live.get(candidate.request, {}).get(candidate.part) is candidate
+        return self._live.get(_place(candidate.request, candidate.part)) is candidate
+
+
+def _place(request: RequestId, part: int) -> int:
+    """Return what tells a file from all others of a queue, in one number: a tuple would cost more."""
+    return request.number << 32 | part
 
 
 def number_together(number: int, seconds: float) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ BEAT_EVERY = 5.0  # seconds
 CLOCK_STEP = 60.0  # seconds that the clock may drift from one look to the next
 TOLD_AGAIN = 3600.0  # seconds after which a trouble of the spool is told again
 ROOM_KNOWN_FOR = 60.0  # seconds after which one more connection is tried
+HORIZON = 10_000  # files that are due, from which on the rest of the queue is left on the disk for now
+USUAL_PRIORITY = 50
 CONNECTING = 0.25  # seconds between two new connections: one costs as much as hundreds of small files
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 ROOM_FOR_RECORDS = 1 << 20  # bytes
@@ -89,6 +92,7 @@ class Shipper:
         self._complain = complain
         self._throttle = Throttle(settings.rate_limit)
         self._agenda = Agenda()
+        self._beyond: deque[RequestId] = deque()  # what is queued and was not looked at yet
         self._known: dict[RequestId, set[int]] = {}  # the parts of each request that are not sent yet
         self._idle: list[tuple[float, Worker]] = []
         self._running: dict[Worker, Running] = {}
@@ -116,7 +120,8 @@ class Shipper:
         self._health.assume_working()
         self._scan()
         try:
-            with console.progress(f"sending {self._settings.name}", self._agenda.size) as seen:
+            total = 0 if self._beyond else self._agenda.size
+            with console.progress(f"sending {self._settings.name}", total) as seen:
                 gone = 0
                 while self._running or self._goes_on():
                     self._start_due()
@@ -134,7 +139,7 @@ class Shipper:
 
     def _goes_on(self) -> bool:
         hopeful = self._health.works or self._probes_left > 0
-        return bool(self._agenda) and hopeful and self._held is None and not self._stopping
+        return bool(self._agenda or self._beyond) and hopeful and self._held is None and not self._stopping
 
     def follow(self, wakeup: Wakeup, *, beat: Callable[[], QueueSettings], until_idle: float | None = None) -> None:
         """Ship until :meth:`stop` is called: what is queued, and what comes.
@@ -152,7 +157,7 @@ class Shipper:
                     scanned = now
                 self._settle_in(beat())
                 self._start_due()
-                busy = now if self._running or self._known else busy
+                busy = now if self._running or self._known or self._beyond else busy
                 if until_idle is not None and now - busy > until_idle:
                     return
                 if self._attend(min(self._limit(), BEAT_EVERY), wakeup.fileno()):
@@ -190,7 +195,13 @@ class Shipper:
         queued = self._spool.requests(QUEUED, self._settings.name)
         for gone in self._known.keys() - set(queued):
             self._forget(gone)
-        for request in queued:
+        self._beyond = deque(request for request in queued if request not in self._known)
+        self._look_further()
+
+    def _look_further(self) -> None:
+        """Take up the oldest of what was not looked at yet, but not all of a long queue: it may not fit into memory."""
+        while self._beyond and self._agenda.due(self._now()) < HORIZON:
+            request = self._beyond.popleft()
             if request not in self._known:
                 self._take_up(request)
 
@@ -200,11 +211,20 @@ class Shipper:
         if not all(call.is_new for call in called) or not called:
             self._give_another_chance()  # somebody has mended something and wants to see it work
         for call in called:
-            if call.is_new and call.request in self._known:
-                continue
-            self._break_off(call.request)
-            self._forget(call.request)
-            self._take_up(call.request)
+            if not call.is_new:
+                self._break_off(call.request)
+                self._forget(call.request)
+                self._take_up(call.request)
+            elif call.request not in self._known:
+                with self._excusing(call.request):
+                    self._take_up_new(call.request)
+
+    def _take_up_new(self, request: RequestId) -> None:
+        """Take up what was just submitted, if there is not enough to do or it is more urgent than most."""
+        if self._agenda.due(self._now()) < HORIZON or self._spool.ticket(QUEUED, request).priority > USUAL_PRIORITY:
+            self._take_up(request)
+        else:
+            self._beyond.append(request)
 
     def _give_another_chance(self) -> None:
         self._health.give_another_chance()
@@ -219,7 +239,13 @@ class Shipper:
 
     def _take_up(self, request: RequestId) -> None:
         try:
-            ticket, files = self._spool.ticket(QUEUED, request), self._spool.files(QUEUED, request)
+            ticket = self._spool.ticket(QUEUED, request)
+            known, candidates = set(), []
+            for file in self._spool.each_file(QUEUED, request):
+                if file.state.phase is not Phase.SENT:
+                    known.add(file.part)
+                    if is_to_be_sent(file.state, ticket):
+                        candidates.append(_candidate(file, ticket))
         except FileNotFoundError:
             return  # moved on, or cancelled
         except ArchqError as error:
@@ -231,10 +257,10 @@ class Shipper:
             for candidate in running.candidates
             if candidate.request == request
         }
-        self._known[request] = {file.part for file in files if file.state.phase is not Phase.SENT}
-        for file in files:
-            if file.part in self._known[request] - in_flight and is_to_be_sent(file.state, ticket):
-                self._add(_candidate(file, ticket))
+        self._known[request] = known
+        for candidate in candidates:
+            if candidate.part not in in_flight:
+                self._add(candidate)
         self._finish_if_sent(request)
 
     def _add(self, candidate: Candidate) -> None:
@@ -256,6 +282,8 @@ class Shipper:
     # Deliveries begin.
 
     def _start_due(self) -> None:
+        if self._agenda.due(self._now()) < HORIZON // 2:
+            self._look_further()
         while self._may_start() and (candidate := self._agenda.take(self._now(), small_only=self._small_only())):
             self._start([candidate, *self._company(candidate)])
 

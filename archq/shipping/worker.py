@@ -22,7 +22,7 @@ from archq.errors import ArchqError, ConfigurationError, ExitStatus, from_os_err
 from archq.shipping.delivery import Pace, deliver_together
 from archq.signature import read_key, sign
 from archq.spool import QUEUED, Spool
-from archq.transports.accounts import connect
+from archq.transports.accounts import connect, load_protocol
 from archq.transports.base import PermanentTransferError, Scope, TransferError
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Worker:
 
     def __init__(self, spool: Spool, settings: QueueSettings, throttle: Throttle) -> None:
         """Start the process; it connects when it gets its first file."""
+        load_protocol(settings)  # here, once, and not in every process
         self._meter = mmap.mmap(-1, _METER.size)
         self.pipe, theirs = _PROCESSES.Pipe()
         _OUR_ENDS.add(self.pipe)

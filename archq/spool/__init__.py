@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 
 from archq import durable
@@ -79,7 +80,7 @@ class RequestId:
     def parse(cls, text: str) -> Self | None:
         """Return the request id that ``text`` is, None if it is none."""
         match = _REQUEST_ID.fullmatch(text)
-        return cls(int(match[2]), match[1]) if match else None
+        return cls(int(match[2]), sys.intern(match[1])) if match else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,16 +271,21 @@ class Spool:
 
     def files(self, state: str, request: RequestId) -> list[SpooledFile]:
         """Return the files of ``request`` in the order they were submitted; raise MalformedError if some are lost."""
+        return list(self.each_file(state, request))
+
+    def each_file(self, state: str, request: RequestId) -> Iterator[SpooledFile]:
+        """Yield the files of ``request``, as :meth:`files` returns them."""
         names = [name for name in os.listdir(self.place(state, str(request))) if name.endswith(".cf")]
         parts = sorted(int(name.removesuffix(".cf")) for name in names)
-        states = self._states(state, request)
-        files = [self._file(state, request, part, states) for part in parts]
-        if not files:
+        if not parts:
             raise MalformedError("none of its files is there")
-        count = (files[0].control.part or "").rpartition("/")[2]
-        if count not in ("", str(len(files))):
-            raise MalformedError(f"{len(files)} of its {count} files are there")
-        return files
+        states = self._states(state, request)
+        for part in parts:
+            file = self._file(state, request, part, states)
+            count = (file.control.part or "").rpartition("/")[2]
+            if count not in ("", str(len(parts))):
+                raise MalformedError(f"{len(parts)} of its {count} files are there")
+            yield file
 
     def file(self, state: str, request: RequestId, part: int, known: FileState | None = None) -> SpooledFile:
         """Return one file of ``request``; raise MalformedError when its records are damaged.

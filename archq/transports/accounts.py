@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from archq.errors import ConfigurationError, UsageError, from_os_error
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _SECRET_SIZE = 4096  # bytes: more than any password, less than a file named by mistake
 COMMAND_SECONDS = 60.0
+_MODULES = {"file": "file", "sftp": "sftp", "ftp": "ftp", "ftps": "ftp"}  # where each protocol is at home
 _NOBODYS_PASSWORD = "archq@"  # noqa: S105  # what anonymous FTP expects: something like an address
 
 
@@ -33,6 +35,11 @@ def destination_of(settings: QueueSettings, remote: Remote | None = None) -> Des
     """Return where the queue's files go, or where one request's go instead."""
     destination = Destination.parse(settings.url, f"[queue.{settings.name}] url")
     return destination.redirected(remote) if remote else destination
+
+
+def load_protocol(settings: QueueSettings) -> None:
+    """Load what the queue's protocol needs, so that processes made after this have it at once."""
+    import_module(f"archq.transports.{_MODULES[destination_of(settings).scheme]}")
 
 
 def connect(settings: QueueSettings, remote: Remote | None = None) -> Transport:

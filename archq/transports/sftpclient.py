@@ -62,6 +62,7 @@ class Status(IntEnum):
     PERMISSION_DENIED = 3
 
 
+_OK = _NUMBER.pack(Status.OK)
 _ERRNO = {Status.NO_SUCH_FILE: errno.ENOENT, Status.PERMISSION_DENIED: errno.EACCES}
 
 
@@ -80,6 +81,10 @@ class Packet:
         self.kind = kind
         self._content = content
         self._at = 0
+
+    def says_done(self) -> bool:
+        """Tell whether this is the status of what went well."""
+        return self.kind == Kind.STATUS and self._content.startswith(_OK)
 
     def number(self) -> int:
         """Return the next number."""
@@ -127,7 +132,7 @@ class SftpClient:
         channel.sendall(_NUMBER.pack(5) + bytes([Kind.INIT]) + _NUMBER.pack(VERSION))
         while not (packets := list(self._packets())):
             self._read()
-        if packets[0].kind != Kind.VERSION:
+        if packets[0][0] != Kind.VERSION:
             raise SFTPError("an answer of another protocol")
 
     async def open(self, path: str, flags: int) -> bytes:
@@ -182,8 +187,9 @@ class SftpClient:
         try:
             self._send()
             self._read()
-            for packet in self._packets():
-                self._asked.pop(packet.number()).give(packet)
+            for kind, content in self._packets():
+                number = int.from_bytes(content[:4], "big")
+                self._asked.pop(number).give(Packet(kind, content[4:]))
         except Exception as error:
             self._break(error)
         return True
@@ -216,16 +222,17 @@ class SftpClient:
             raise EOFError
         self._received += received
 
-    def _packets(self) -> Iterator[Packet]:
+    def _packets(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the kind and the content of each packet that is there as a whole."""
         while len(self._received) >= _NUMBER.size:
             end = _NUMBER.size + _NUMBER.unpack_from(self._received)[0]
             if not _NUMBER.size < end <= _LARGEST:
                 raise SFTPError("a packet of a size that cannot be")
             if len(self._received) < end:
                 break
-            packet = Packet(self._received[4], bytes(self._received[5:end]))
+            kind, content = self._received[4], bytes(self._received[5:end])
             del self._received[:end]
-            yield packet
+            yield kind, content
 
     def _break(self, error: Exception) -> None:
         """Answer everything with ``error``, now and from now on: the two sides are out of step."""
@@ -245,12 +252,11 @@ def _string(content: bytes) -> bytes:
 
 def _checked(packet: Packet, wanted: Kind) -> Packet:
     """Return ``packet`` if it is as wanted; raise what it says instead."""
-    if packet.kind == Kind.STATUS:
+    if packet.kind == Kind.STATUS and not packet.says_done():
         code, text = packet.number(), packet.string().decode(errors="replace")
         if code == Status.EOF:
             raise EOFError(text)
-        if code != Status.OK:
-            raise OSError(_ERRNO[Status(code)], text) if code in _ERRNO else OSError(text)
+        raise OSError(_ERRNO[Status(code)], text) if code in _ERRNO else OSError(text)
     if packet.kind != wanted:
         raise SFTPError(f"the answer to a request is of the wrong kind ({packet.kind})")
     return packet

@@ -247,7 +247,7 @@ SHIPMENTS = [
     Scenario("ship, take-over", "archq", ship_interrupted("renameat2", 2)),
     Scenario("ship by sftp", "archq", ship, "embedded sftp, full"),
     Scenario("ship by sftp to a drop box", "archq", ship, "embedded sftp, drop box"),
-    Scenario("ship by sftp, take-over", "archq", ship_interrupted("rename", 3), "embedded sftp, full"),
+    Scenario("ship by sftp, take-over", "archq", ship_interrupted("fsync", 3), "embedded sftp, full"),
     Scenario("ship by ftp", "archq", ship, "embedded ftp, full"),
     Scenario("ship by ftp to a drop box", "archq", ship, "embedded ftp, drop box"),
 ]

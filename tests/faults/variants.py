@@ -90,11 +90,11 @@ def queue_without_a_lock() -> None:
 
 
 def control_before_data() -> None:
-    def deliver(sending):
-        sending.begin(Phase.BEGUN)
-        sending.put_control(str(sending.wire.control))
-        sending.upload(str(sending.wire.data))
-        return sending.done()
+    async def deliver(sending):
+        await sending.begin(Phase.BEGUN)
+        await sending.put_control(str(sending.wire.control))
+        await sending.upload(str(sending.wire.data))
+        return await sending.done()
 
     delivery._Renamed.deliver = delivery._Final.deliver = deliver
 
@@ -162,7 +162,10 @@ def links_are_followed() -> None:
 
 
 def servers_are_trusted() -> None:
-    delivery._Delivery.verify = never
+    async def verify(*_arguments: object, **_keywords: object) -> None:
+        """Believe whatever was said."""
+
+    delivery._Delivery.verify = verify
 
 
 def any_host_key() -> None:

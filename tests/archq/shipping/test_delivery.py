@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import Counter
@@ -16,7 +17,7 @@ from archq.config import Config, QueueSettings
 from archq.control import ControlFile, parse_control
 from archq.errors import InputOutputError
 from archq.names import WireName, parse_wire_name
-from archq.shipping.delivery import Pace, deliver
+from archq.shipping.delivery import Pace, deliver, deliver_together
 from archq.spool import QUEUED, Spool, SpooledFile
 from archq.spool.filestate import FileState, Phase
 from archq.submission import submit
@@ -33,7 +34,7 @@ from tests.servers import lying
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from archq.transports.base import Transport
@@ -129,6 +130,65 @@ def test_an_arrival_is_put_down_whole_and_tells_how_it_was_sent(spooled: Spooled
     assert control.seconds == pytest.approx(state.seconds, abs=0.001)
     assert replace(control, started=None, seconds=None, tries=None) == spooled.file.control
     assert [name for name in os.listdir(place.incoming) if name.startswith(".")] == []
+
+
+@of(*ALL)
+def test_files_that_go_together_arrive_like_others_and_share_their_waits_for_the_disk(
+    tmp_path: Path, place: Place, ours: Harbour
+) -> None:
+    spooled = [Spooled(make(tmp_path / str(number)), CONTENT[:number]) for number in range(5)]
+    records: list[list[FileState]] = []
+
+    def record(changes: Sequence[tuple[SpooledFile, FileState]]) -> None:
+        records.append([state for _file, state in changes])
+        for file, state in changes:
+            next(one for one in spooled if one.file.path == file.path).record(state)
+
+    session = ours.session(place.name)
+    files = [one.file for one in spooled]
+    states = deliver_together(files, session.pipeline(), may_rename=place.is_full, record=record)
+    assert [[state.phase for state in states] for states in records] == [[Phase.BEGUN] * 5, [Phase.SENT] * 5]
+    assert states == [one.file.state for one in spooled]
+    for one in spooled:
+        [(name, control)] = arrivals_of(one, place).items()
+        assert (name.attempt, control.size, control.tries) == (1, len(one.content), 1)
+    assert [name for name in os.listdir(place.incoming) if name.startswith(".")] == []
+
+
+@of(DIRECTORY, "sshd, full", "sshd, drop box")
+def test_of_files_that_go_together_one_that_fails_stops_no_other(tmp_path: Path, place: Place, ours: Harbour) -> None:
+    spooled = [Spooled(make(tmp_path / str(number)), CONTENT) for number in range(3)]
+    os.truncate(spooled[1].file.data_path, 10)
+
+    def record(changes: Sequence[tuple[SpooledFile, FileState]]) -> None:
+        for file, state in changes:
+            next(one for one in spooled if one.file.path == file.path).record(state)
+
+    files, pipeline = [one.file for one in spooled], ours.session(place.name).pipeline()
+    first, damaged, last = deliver_together(files, pipeline, may_rename=place.is_full, record=record)
+    assert isinstance(damaged, InputOutputError)
+    assert "it has 10 bytes instead of 1024000" in str(damaged)
+    assert [first, last] == [spooled[0].file.state, spooled[2].file.state]
+    assert [one.file.state.phase for one in spooled] == [Phase.SENT, Phase.WAITING, Phase.SENT]
+    assert [len(arrivals_of(one, place)) for one in spooled] == [1, 0, 1]
+
+
+def test_nothing_is_sent_of_files_whose_begin_cannot_be_recorded(tmp_path: Path) -> None:
+    spooled = [Spooled(make(tmp_path / str(number))) for number in range(3)]
+    transport = FileTransport(str(make(tmp_path / "incoming")))
+
+    def full(_changes: Sequence[tuple[SpooledFile, FileState]]) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    outcomes = deliver_together([one.file for one in spooled], transport.pipeline(), may_rename=True, record=full)
+    assert [getattr(outcome, "errno", None) for outcome in outcomes] == [errno.ENOSPC] * 3
+    assert os.listdir(tmp_path / "incoming") == []
+    transport.close()
+
+
+def make(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
 
 
 class CutAfter(Pace):

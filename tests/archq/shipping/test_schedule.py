@@ -19,9 +19,12 @@ from archq.shipping.schedule import (
     LARGE,
     QUEUE_FIRST_WAIT,
     QUEUE_LONGEST_WAIT,
+    SMALL,
+    SOON,
     Agenda,
     Candidate,
     file_wait,
+    number_together,
     queue_wait,
 )
 from archq.spool import RequestId
@@ -172,6 +175,26 @@ class AgainstANaiveOne(RuleBasedStateMachine):
 
 AgainstANaiveOne.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAgainstANaiveOne = AgainstANaiveOne.TestCase
+
+
+def test_small_files_go_along_in_their_order_until_one_is_not_small_or_has_to_go_alone() -> None:
+    filled = agenda(candidate(1), candidate(2, size=SMALL), candidate(3, size=SMALL + 1), candidate(4))
+    assert [filled.take_along(NOW, room=2 * SMALL) for _ in range(3)] == [candidate(1), candidate(2, size=SMALL), None]
+    assert taken(filled) == [(3, 1), (4, 1)]
+    alone = replace(candidate(1), alone=True)
+    assert agenda(alone).take_along(NOW, room=SMALL) is None
+    assert agenda(candidate(1, size=1000)).take_along(NOW, room=999) is None
+    assert agenda(candidate(1, next_try=NOW + 1)).take_along(NOW, room=SMALL) is None
+
+
+def test_more_and_more_files_go_together_while_they_need_little_time() -> None:
+    number, numbers = 1, []
+    for _ in range(7):
+        number = number_together(number, SOON / 4)
+        numbers.append(number)
+    assert numbers == [2, 4, 8, 16, 32, 32, 32]
+    assert number_together(8, SOON) == 8
+    assert [number_together(number, 3 * SOON) for number in (32, 2, 1)] == [16, 1, 1]
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])

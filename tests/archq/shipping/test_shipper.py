@@ -31,7 +31,7 @@ from archq.shipping.worker import Failure, Worker
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId, Spool, Ticket
 from archq.spool.filestate import FileState, Phase
 from archq.spool.queuestate import QueuePhase
-from archq.spool.wakeup import Wakeup
+from archq.spool.wakeup import Call, Wakeup
 from archq.transports.base import Scope
 from tests.archq.instrument import Instrument
 from tests.places import Place, real
@@ -273,6 +273,70 @@ def test_a_server_that_takes_no_connection_at_all_makes_the_queue_wait(tmp_path:
     assert done.stderr.count("\n") == 1
     assert "archq: queue archive is waiting: ftp://" in done.stderr
     assert [state_of(instrument, request) for request in requests] == [FileState()] * 6
+
+
+# Many small files.
+
+
+def test_many_small_files_go_together_and_a_bad_one_among_them_waits_alone(tmp_path: Path) -> None:
+    bad: list[str] = []
+
+    def picky(session: lying.FtpSession, name: str) -> None:
+        if any(one in name for one in bad):
+            lying.cut(session, name)
+        session.stor(name)
+
+    with at_lying_server(tmp_path, {"STOR": picky}, 'account = "upload-only"', "connections = 1") as instrument:
+        request = instrument.submit(*(f"img{number:04}.fits" for number in range(40)))
+        bad.append(instrument.spool.file(QUEUED, request, 25).control.id)
+        done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert done.stderr.count("\n") == 1
+    assert f"archq: {request} (img0024.fits): failed: ftp://" in done.stderr
+    assert len(arrived(tmp_path / "incoming")) == 39
+    states = [file.state for file in instrument.spool.files(QUEUED, request)]
+    assert Counter(state.phase for state in states) == {Phase.SENT: 39, Phase.WAITING: 1}
+    assert states[24].failures == 1
+    assert instrument.archq("log", str(request)).stdout.count(" sent ") == 39
+
+
+def test_a_file_that_hangs_among_others_is_ended_and_they_get_through(tmp_path: Path) -> None:
+    bad: list[str] = []
+
+    def hanging(session: lying.FtpSession, name: str) -> None:
+        if any(one in name for one in bad):
+            lying.hang(session, name)
+        session.stor(name)
+
+    with at_lying_server(tmp_path, {"STOR": hanging}, 'account = "upload-only"', "connections = 1") as instrument:
+        names = [f"img{number:04}.fits" for number in range(12)]
+        request = instrument.submit(*names, options={"maxftp": "1"})
+        bad.append(instrument.spool.file(QUEUED, request, 6).control.id)
+        done = instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+    assert done.stderr.count("\n") == 1
+    assert f"archq: {request} (img0005.fits): failed: maxftp=1: not delivered within 1 s" in done.stderr
+    assert set(arrived(tmp_path / "incoming")) == set(ids(instrument, QUEUED)) - set(bad)
+
+
+def test_a_long_queue_is_looked_at_bit_by_bit_and_all_of_it_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument = Instrument.at(tmp_path)
+    monkeypatch.setattr(shipper_module, "HORIZON", 4)
+    requests = [instrument.submit() for _ in range(15)]
+    shipper = Shipper(instrument.spool, instrument.config.queues["archive"], complain=print)
+    shipper._scan()
+    assert len(shipper._agenda) == 4
+    instrument.submit_content(b"light", priority=50)
+    urgent = instrument.submit_content(b"light", priority=51)
+    later = RequestId(urgent.number - 1, "archive")
+    shipper._look_again([Call(later, is_new=True), Call(urgent, is_new=True)])
+    assert len(shipper._agenda) == 5
+    first = shipper._agenda.take(time.time_ns())
+    assert first
+    assert first.request == urgent
+    assert shipped(instrument.spool, instrument) == (ExitStatus.DONE, [])
+    assert instrument.spool.requests(SENT) == [*requests, later, urgent]
+    assert len(arrived(tmp_path / "incoming")) == 17
 
 
 # What hangs.
