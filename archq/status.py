@@ -40,6 +40,13 @@ class Why(NamedTuple):
     next_try: int = 0
 
 
+class _QueueNow(NamedTuple):
+    """Why nothing of a queue is sent, if nothing is, and whether a shipper runs: without one no next try is near."""
+
+    trouble: Why | None
+    shipper: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileStatus:
     """One file of a request.  Sizes are in bytes, instants nanoseconds since 1970."""
@@ -84,7 +91,7 @@ class QueueStatus:
 
 def request_statuses(spool: Spool, state: str, requests: Sequence[RequestId]) -> Iterator[RequestStatus]:
     """Yield the status of each of ``requests``, all in ``state``; those that moved on meanwhile are left out."""
-    queues = {queue: _queue_trouble(spool, queue) for queue in {request.queue for request in requests}}
+    queues = {queue: _queue_now(spool, queue) for queue in {request.queue for request in requests}}
     for request in requests:
         try:
             ticket, files = spool.ticket(state, request), spool.files(state, request)
@@ -116,12 +123,14 @@ def _damaged(spool: Spool, state: str, request: RequestId, error: ArchqError) ->
     )
 
 
-def _queue_trouble(spool: Spool, queue: str) -> Why | None:
-    """Return why nothing of ``queue`` is sent, None if it works."""
+def _queue_now(spool: Spool, queue: str) -> _QueueNow:
+    runs = shipper_runs(spool, queue)
     if (held := spool.queue_hold(queue)) is not None:
-        return Why("held", f"the queue is held: {held}")
+        return _QueueNow(Why("held", f"the queue is held: {held}"), runs)
     state = spool.queue_state(queue)
-    return None if state.phase is QueuePhase.WORKING else Why(str(state.phase), state.reason, state.next_try)
+    if state.phase is QueuePhase.WORKING:
+        return _QueueNow(None, runs)
+    return _QueueNow(Why(str(state.phase), state.reason, state.next_try if runs else 0), runs)
 
 
 def shipper_runs(spool: Spool, queue: str) -> bool:
@@ -129,8 +138,8 @@ def shipper_runs(spool: Spool, queue: str) -> bool:
     return durable.is_locked(spool.queue_place(queue, "lock"))
 
 
-def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], trouble: Why | None) -> RequestStatus:
-    statuses = tuple(_file_status(state, ticket, file, trouble) for file in files)
+def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], queue: _QueueNow) -> RequestStatus:
+    statuses = tuple(_file_status(state, ticket, file, queue) for file in files)
     waiting = next((one for one in statuses if one.state != "sent"), statuses[0])
     return RequestStatus(
         request=str(files[0].request),
@@ -146,8 +155,8 @@ def _request_status(state: str, ticket: Ticket, files: list[SpooledFile], troubl
     )
 
 
-def _file_status(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | None) -> FileStatus:
-    why = _explained(state, ticket, file, trouble)
+def _file_status(state: str, ticket: Ticket, file: SpooledFile, queue: _QueueNow) -> FileStatus:
+    why = _explained(state, ticket, file, queue)
     return FileStatus(
         name=file.control.name,
         id=file.control.id,
@@ -159,17 +168,17 @@ def _file_status(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | N
     )
 
 
-def _explained(state: str, ticket: Ticket, file: SpooledFile, trouble: Why | None) -> Why:
+def _explained(state: str, ticket: Ticket, file: SpooledFile, queue: _QueueNow) -> Why:
     if state != QUEUED or file.state.phase is Phase.SENT:
         return Why(state if state != QUEUED else SENT)
     if not is_to_be_sent(file.state, ticket):
         return Why("held", ticket.hold or file.state.reason)
     if ticket.not_before > time.time_ns():
         return Why("waiting", "submitted for later", ticket.not_before)
-    if trouble:
-        return trouble
+    if queue.trouble:
+        return queue.trouble
     if file.state.failures > 0 and file.state.failed >= ticket.altered:
-        return Why("waiting", file.state.reason, file.state.next_try)
+        return Why("waiting", file.state.reason, file.state.next_try if queue.shipper else 0)
     return Why(QUEUED)
 
 
@@ -220,14 +229,14 @@ def queue_report_json(config: Config, spool: Spool) -> str:
 
 def queue_status(config: Config, spool: Spool, queue: str) -> QueueStatus:
     """Return how ``queue`` is: held by a person, waiting for its destination, or working."""
-    state, held = spool.queue_state(queue), spool.queue_hold(queue)
+    state, held, runs = spool.queue_state(queue), spool.queue_hold(queue), shipper_runs(spool, queue)
     return QueueStatus(
         name=queue,
         url=str(destination_of(config.queues[queue])),
         state="held" if held is not None else str(state.phase),
         reason=state.reason if held is None else held,
-        next_try=state.next_try if held is None else 0,
-        shipper=shipper_runs(spool, queue),
+        next_try=state.next_try if held is None and runs else 0,
+        shipper=runs,
         requests=len(spool.requests(QUEUED, queue)),
     )
 

@@ -13,6 +13,7 @@ from archq.errors import ArchqError, ConfigurationError, ExitStatus, UsageError
 from archq.quantities import format_size
 from archq.spool import STATES, Spool
 from archq.spool.housekeeping import free_space
+from archq.spool.wakeup import wake
 from archq.submission import chosen_queue
 from archq.transports.accounts import destination_of
 from archq.zones import find_zone
@@ -59,14 +60,16 @@ def _examine_queue(config: Config, settings: QueueSettings, pin: str | None, say
         say(line_of(finding, indent="  "))
         findings.append(finding)
     if findings[-1].step == "account" and findings[-1].verdict is Verdict.OK:
-        _remember(config, settings, findings[-1].text)
+        _tell_shipper(config, settings, findings[-1].text)
     return findings
 
 
-def _remember(config: Config, settings: QueueSettings, account: str) -> None:
-    """Let the shipper know what the account may do, where there is a spool to say it in."""
+def _tell_shipper(config: Config, settings: QueueSettings, account: str) -> None:
+    """Let the shipper know that the destination works, and what the account may do, where there is a spool."""
     try:
-        Spool(config.spool).record_account(settings.name, settings.url, account)
+        spool = Spool(config.spool)
+        spool.record_account(settings.name, settings.url, account)
+        wake(spool, settings.name)
     except (ArchqError, OSError):
         return  # the spool's own line has said so
 

@@ -92,10 +92,10 @@ def _chosen(config: Config, queue: str | None) -> list[QueueSettings]:
 def _ship_queue_once(spool: Spool, settings: QueueSettings, complain: Complain) -> ExitStatus:
     with contextlib.ExitStack() as owned:
         try:
-            owned.enter_context(spool.own_queue(settings.name))
+            lock = owned.enter_context(spool.own_queue(settings.name))
         except BlockingIOError:
             return ExitStatus.DONE
-        shipper = Shipper(spool, settings, complain=complain)
+        shipper = Shipper(spool, settings, complain=complain, lock=lock)
         signal.signal(signal.SIGTERM, lambda *_: shipper.stop())
         return shipper.ship_once()
 
@@ -110,8 +110,8 @@ def _follow(
     announce: bool = False,
 ) -> None:
     """Be the shipper of ``queue``; raise BlockingIOError at once if there is one."""
-    with spool.own_queue(queue), contextlib.closing(Wakeup(spool, queue)) as wakeup:
-        shipper = Shipper(spool, config.queues[queue], complain=complain)
+    with spool.own_queue(queue) as lock, contextlib.closing(Wakeup(spool, queue)) as wakeup:
+        shipper = Shipper(spool, config.queues[queue], complain=complain, lock=lock)
 
         def stop(*_signal: object) -> None:
             shipper.stop()

@@ -85,11 +85,17 @@ class Running:
 class Shipper:
     """Ships one queue; whoever makes one holds the queue's lock (:meth:`Spool.own_queue`)."""
 
-    def __init__(self, spool: Spool, settings: QueueSettings, *, complain: Callable[[str], None]) -> None:
-        """``complain`` is called with a line for the operator when something begins to go wrong."""
+    def __init__(
+        self, spool: Spool, settings: QueueSettings, *, complain: Callable[[str], None], lock: int | None = None
+    ) -> None:
+        """``complain`` is called with a line for the operator when something begins to go wrong.
+
+        ``lock`` is the queue's, open: workers hold it too, so that it is free only when none of them delivers.
+        """
         self._spool = spool
         self._settings = settings
         self._complain = complain
+        self._lock = lock
         self._throttle = Throttle(settings.rate_limit)
         self._agenda = Agenda()
         self._beyond: deque[RequestId] = deque()  # what is queued and was not looked at yet
@@ -356,7 +362,7 @@ class Shipper:
             with contextlib.suppress(OSError):
                 worker.start(jobs)
                 return worker
-        worker = Worker(self._spool, self._settings, self._throttle)
+        worker = Worker(self._spool, self._settings, self._throttle, self._lock)
         self._connected = time.monotonic()
         try:
             worker.start(jobs)
@@ -521,7 +527,8 @@ class Shipper:
     def _file_failed(self, file: SpooledFile, failure: Failure, rate: float, maxftp: float) -> None:
         self._failed += 1
         self._dealt_with += file.control.size
-        state = after_failure(file, failure, time.time_ns(), random.random(), rate=rate, maxftp=maxftp)  # noqa: S311
+        ticket, chance = self._spool.ticket(QUEUED, file.request), random.random()  # noqa: S311
+        state = after_failure(file, failure, time.time_ns(), chance, rate=rate, maxftp=maxftp, altered=ticket.altered)
         file = replace(file, state=state)
         with self._complaining_of_spool():
             self._spool.record(file, state)
@@ -529,7 +536,7 @@ class Shipper:
         self._tell(event, file, {"reason": state.reason})
         self._complain(f"{file.request} ({file.control.name}): {event}: {state.reason}")
         if not state.held and not self._once:
-            self._agenda.add(_candidate(file, self._spool.ticket(QUEUED, file.request)))
+            self._agenda.add(_candidate(file, ticket))
 
     def _record_queue(self, state: QueueState) -> None:
         queue = self._settings.name
@@ -595,12 +602,19 @@ def is_to_be_sent(state: FileState, ticket: Ticket) -> bool:
 
 
 def after_failure(
-    file: SpooledFile, failure: Failure, now: int, chance: float, *, rate: float = 0.0, maxftp: float = 0.0
+    file: SpooledFile,
+    failure: Failure,
+    now: int,
+    chance: float,
+    *,
+    rate: float = 0.0,
+    maxftp: float = 0.0,
+    altered: int = 0,
 ) -> FileState:
     """Return the state of a file whose try failed (pure).
 
     ``now`` is in nanoseconds since 1970, ``chance`` from 0 to 1.  ``rate`` (bytes a second) is given when maxftp
-    (seconds) ended a try that had moved and cannot be resumed.
+    (seconds) ended a try that had moved and cannot be resumed; those before ``altered`` no longer count.
     """
     state = file.state
     failures = state.failures + 1
@@ -610,7 +624,8 @@ def after_failure(
         state, failures=failures, failed=now, next_try=now + round(pause * SECOND), reason=failure.message, held=False
     )
     if rate:
-        state = replace(state, expiries=state.expiries + 1)
+        before = state.expiries if file.state.failed >= altered else 0
+        state = replace(state, expiries=before + 1)
     if state.expiries >= EXPIRIES_BEFORE_HOLD and rate:
         return replace(state, held=True, reason=_cannot_fit(file, rate, maxftp))
     return replace(state, held=failure.permanent and failure.scope is Scope.FILE)

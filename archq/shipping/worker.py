@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     Job = tuple[RequestId, int, FileState]  # a file, by request and part, and how far its delivery is
 
 _PROCESSES = multiprocessing.get_context("fork")  # a fresh interpreter would cost 100 ms a connection
+MAY_BE_GONE = 1.0  # seconds after which an idle session is asked whether it still stands
 _DIES_WITHIN = 1.0  # seconds that a worker has to end after its pipe did
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Of all workers: a process that inherits another one's would keep that one waiting when we close ours.
@@ -92,13 +93,16 @@ class Progress:
 class Worker:
     """The shipper's hold on one connection.  It delivers what it is given and keeps its session in between."""
 
-    def __init__(self, spool: Spool, settings: QueueSettings, throttle: Throttle) -> None:
-        """Start the process; it connects when it gets its first file."""
+    def __init__(self, spool: Spool, settings: QueueSettings, throttle: Throttle, lock: int | None = None) -> None:
+        """Start the process; it connects when it gets its first file.
+
+        ``lock`` is the open lock of the queue, which the process holds as well for as long as it may deliver.
+        """
         load_protocol(settings)  # here, once, and not in every process
         self._meter = mmap.mmap(-1, _METER.size)
         self.pipe, theirs = _PROCESSES.Pipe()
         _OUR_ENDS.add(self.pipe)
-        child = _Child(spool, settings, throttle, theirs, self._meter)
+        child = _Child(spool, settings, throttle, lock, theirs, self._meter)
         self._process = _PROCESSES.Process(target=child.serve, args=(os.getpid(),), daemon=True)
         self._process.start()
         theirs.close()
@@ -145,14 +149,22 @@ class _Child:
     """What runs in the worker's process."""
 
     def __init__(
-        self, spool: Spool, settings: QueueSettings, throttle: Throttle, pipe: Connection, meter: mmap.mmap
+        self,
+        spool: Spool,
+        settings: QueueSettings,
+        throttle: Throttle,
+        lock: int | None,
+        pipe: Connection,
+        meter: mmap.mmap,
     ) -> None:
         self._spool = spool
+        self._lock = lock
         self._throttle = throttle
         self._settings = settings
         self._pipe = pipe
         self._meter = meter
         self._session: Transport | None = None
+        self._used = 0.0  # time.monotonic when the session was used last
 
     def serve(self, parent: int) -> None:
         """Deliver what the shipper names, until it closes the pipe or dies."""
@@ -163,9 +175,12 @@ class _Child:
         die_with(parent)
         while (jobs := self._next_jobs()) is not None:
             results = self._results(jobs)
-            self._pipe.send(results)  # before the goodbye, which may take its time
+            self._used = time.monotonic()
+            self._pipe.send(results)
             if any(isinstance(result, Failure) for result in results):
-                self._close()  # a session that failed may be out of step
+                break  # a session that failed may be out of step
+        if self._lock is not None:
+            os.close(self._lock)  # before the goodbye, which may take its time: the next shipper need not wait for it
         self._close()
 
     def _next_jobs(self) -> Sequence[Job] | None:
@@ -204,14 +219,20 @@ class _Child:
     def _deliver(self, jobs: Sequence[Job]) -> list[Delivered | Failure]:
         remote = self._spool.ticket(QUEUED, jobs[0][0]).remote
         if not remote:
-            self._session = self._session or connect(self._settings)
-            return self._send(jobs, self._session)
+            return self._send(jobs, self._own_session())
         try:
             with contextlib.closing(connect(self._settings, remote)) as session:
                 results = self._send(jobs, session)
         except TransferError as error:
             return [self._of_request(self._failure(error), remote)] * len(jobs)
         return [self._of_request(result, remote) if isinstance(result, Failure) else result for result in results]
+
+    def _own_session(self) -> Transport:
+        """Return a session at the queue's destination; one that the server gave up meanwhile is no file's fault."""
+        if self._session and time.monotonic() - self._used > MAY_BE_GONE and not self._session.is_alive():
+            self._close()
+        self._session = self._session or connect(self._settings)
+        return self._session
 
     def _of_request(self, failure: Failure, remote: Remote) -> Failure:
         """Return ``failure`` as the request's own: what it wants is no reason for the others to wait."""

@@ -112,5 +112,8 @@ class Transport(Protocol):
     def may_rename(self) -> bool | None:
         """Return whether this account can rename, None if that cannot be told without leaving something behind."""
 
+    def is_alive(self) -> bool:
+        """Return whether the other side still keeps the session, after a while without use.  Never raises."""
+
     def close(self) -> None:
         """End the session.  Never raises."""

@@ -88,6 +88,10 @@ class FileTransport:
         """Return whether this directory lets us rename: whoever may write it may."""
         return os.access(".", os.W_OK | os.X_OK, dir_fd=self._directory)
 
+    def is_alive(self) -> bool:
+        """Return that a directory does not go away."""
+        return True
+
     def close(self) -> None:
         """Close the directory."""
         if self._directory != _CLOSED:

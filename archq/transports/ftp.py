@@ -175,6 +175,16 @@ class FtpTransport:
         """Return None: FTP servers give the same reply for a missing file and a forbidden command."""
         return None
 
+    def is_alive(self) -> bool:
+        """Return whether the server answers: it may have closed the session in silence, or with a 421 nobody read."""
+        try:
+            self._ftp.voidcmd("NOOP")
+        except ftplib.error_perm:
+            return True  # it does not know the command, or allows a drop box none
+        except Exception:
+            return False
+        return True
+
     def close(self) -> None:
         """End the session; a server that does not answer is left alone."""
         with contextlib.suppress(Exception):

@@ -136,6 +136,10 @@ class SftpTransport:
             return None
         return True
 
+    def is_alive(self) -> bool:
+        """Return whether the connection still stands: paramiko always listens."""
+        return bool(self._session.transport.is_active())
+
     def close(self) -> None:
         """End the session."""
         with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""What `archq status` tells of a spool that is not sound."""
+"""What `archq status` tells of a spool that is not sound, and of waits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archq.errors import ExitStatus
+from archq.instants import SECOND
 from archq.spool import QUEUED
+from archq.spool.filestate import FileState
 from tests.archq.instrument import Instrument
 
 if TYPE_CHECKING:
@@ -59,3 +63,24 @@ def test_lpstat_lists_the_others(instrument: Instrument, requests: list[RequestI
     assert [line.split()[0] for line in done.stdout.split("\n") if line.startswith("archive-")] == [
         str(one) for one in requests
     ]
+
+
+def test_without_a_shipper_no_next_try_is_promised(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, url=f"file:{tmp_path}/missing")
+    instrument.submit()
+    instrument.archq("ship", "--once", status=ExitStatus.REFUSED)
+    alone = instrument.archq("status").stdout
+    assert "queue archive: no shipper runs; blocked: " in alone
+    assert "next try" not in alone
+    with instrument.spool.own_queue("archive"):
+        assert instrument.archq("status").stdout.count("; next try in ") == 2
+
+
+def test_a_file_that_failed_is_not_said_to_be_tried_soon_by_nobody(instrument: Instrument) -> None:
+    request = instrument.submit()
+    later = time.time_ns() + 3600 * SECOND
+    state = FileState(failures=1, failed=time.time_ns(), next_try=later, reason="it broke")
+    instrument.spool.record(instrument.spool.file(QUEUED, request, 1), state)
+    assert "    it broke\n" in instrument.archq("status").stdout
+    with instrument.spool.own_queue("archive"):
+        assert "    it broke; next try in " in instrument.archq("status").stdout

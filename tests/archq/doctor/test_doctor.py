@@ -6,11 +6,12 @@ import hashlib
 import io
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ import pytest
 
 from archq.control import parse_control
 from archq.doctor.probe import CONTENT, Probe
+from archq.errors import ExitStatus
 from archq.names import PROBE_INSTRUMENT, parse_wire_name
 from archq.spool import Spool
+from archq.spool.wakeup import Wakeup
 from archq.transports.base import NotPermittedTransferError, TemporaryTransferError
 from archq.transports.file import FileTransport
 from tests.requirements import require
@@ -106,6 +109,17 @@ def failure(found: dict[str, str], step: str) -> str:
 
 
 # What is in order.
+
+
+def test_a_shipper_that_waits_for_the_queue_is_told_that_it_works_now(
+    sshd_full: RunningServer, patient: Patient
+) -> None:
+    spool = Spool(str(patient.home / "spool"))
+    with closing(Wakeup(spool, "archive")) as wakeup:
+        patient.at(sshd_full, key="/no/such/key").examined(status=ExitStatus.CONFIGURATION)
+        assert not select.select([wakeup], [], [], 0)[0]
+        patient.at(sshd_full).examined()
+        assert select.select([wakeup], [], [], 0)[0]
 
 
 def test_a_full_account_shows_all_it_can_and_nothing_is_left(full_account: RunningServer, patient: Patient) -> None:

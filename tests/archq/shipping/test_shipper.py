@@ -23,6 +23,7 @@ from archq.instants import SECOND
 from archq.names import parse_wire_name
 from archq.shipping import queuehealth as queuehealth_module
 from archq.shipping import shipper as shipper_module
+from archq.shipping import worker as worker_module
 from archq.shipping.queues import ship_once
 from archq.shipping.schedule import BLOCKED_WAIT, FILE_FIRST_WAIT, FILE_LONGEST_WAIT
 from archq.shipping.shipper import Shipper, after_failure, is_to_be_sent
@@ -273,6 +274,36 @@ def test_a_server_that_takes_no_connection_at_all_makes_the_queue_wait(tmp_path:
     assert done.stderr.count("\n") == 1
     assert "archq: queue archive is waiting: ftp://" in done.stderr
     assert [state_of(instrument, request) for request in requests] == [FileState()] * 6
+
+
+def test_a_session_that_the_server_gave_up_while_it_was_idle_is_no_file_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "MAY_BE_GONE", 0.0)
+    sessions: list[lying.FtpSession] = []
+
+    def give_up_the_first(session: lying.FtpSession, _argument: str) -> None:
+        sessions.append(session)
+        if len(sessions) == 1:
+            session.say("421 Timeout.")
+            raise lying.EndOfSessionError
+        session.say("200 Here.")
+
+    answers: dict[str, Answer] = {"NOOP": give_up_the_first}
+    with at_lying_server(tmp_path, answers, 'account = "upload-only"', "connections = 1") as instrument:
+        for _ in range(4):
+            instrument.submit()
+        assert shipped(instrument.spool, instrument) == (ExitStatus.DONE, [])
+    assert len(sessions) > 1
+    assert len(arrived(tmp_path / "incoming")) == 4
+
+
+def test_the_queue_is_free_for_the_next_run_while_a_worker_still_says_goodbye(tmp_path: Path) -> None:
+    with at_lying_server(tmp_path, {"QUIT": lying.hang}, 'account = "upload-only"') as instrument:
+        for _ in range(3):
+            request = instrument.submit()
+            assert ship_once(instrument.config, "archive", complain=print) == ExitStatus.DONE
+            assert instrument.spool.find(request)[0] == SENT
 
 
 # Many small files.
@@ -642,12 +673,18 @@ NOW = 1_800_000_000 * SECOND
 
 
 def failed(
-    state: FileState, scope: Scope = Scope.FILE, *, permanent: bool = False, tmp_path: Path, rate: float = 0.0
+    state: FileState,
+    scope: Scope = Scope.FILE,
+    *,
+    permanent: bool = False,
+    tmp_path: Path,
+    rate: float = 0.0,
+    altered: int = 0,
 ) -> FileState:
     instrument = Instrument.at(tmp_path)
     file = instrument.spool.file(QUEUED, instrument.submit(), 1)
     failure = Failure(message="it broke", scope=scope, permanent=permanent)
-    return after_failure(replace(file, state=state), failure, NOW, 0.5, rate=rate, maxftp=600.0)
+    return after_failure(replace(file, state=state), failure, NOW, 0.5, rate=rate, maxftp=600.0, altered=altered)
 
 
 def test_a_file_that_failed_waits_longer_each_time_but_not_for_ever(tmp_path: Path) -> None:
@@ -682,6 +719,14 @@ def test_two_expiries_that_moved_hold_a_file_that_cannot_be_resumed(tmp_path: Pa
     assert re.fullmatch(
         r"500 B at 50 B/s needs about 10 s, maxftp is 600: archq alter archive-\d+ -o maxftp=0", second.reason
     )
+
+
+def test_expiries_from_before_a_request_was_altered_do_not_count(tmp_path: Path) -> None:
+    held = failed(failed(FileState(), rate=50.0, tmp_path=tmp_path), rate=50.0, tmp_path=tmp_path)
+    first = failed(held, rate=50.0, tmp_path=tmp_path, altered=NOW + 1)
+    assert (first.expiries, first.held) == (1, False)
+    second = failed(first, rate=50.0, tmp_path=tmp_path)
+    assert (second.expiries, second.held) == (2, True)
 
 
 def ticket(**changes: object) -> Ticket:
