@@ -27,6 +27,8 @@ FLAGS = (
 DARK, LIGHT = 0, 1  # as Chromium counts preferences
 SECONDS = 120
 
+FONTS = "<fontconfig><dir>{directory}</dir><cachedir>{cache}</cachedir></fontconfig>\n"
+
 # Runs around the page, not in it: the page allows no script.
 LOOK = """<!DOCTYPE html><body style="margin:0"><iframe style="border:0;width:{width}px;height:3000px"></iframe>
 <script type="application/json" id="page">{page}</script><pre id="told"></pre><script>
@@ -91,10 +93,13 @@ def browser(place: Path) -> Browser:
     if installed := shutil.which("chromium"):
         return Browser(installed, environment, place)
     try:
-        unpacked = fetched("chromium")
+        unpacked = fetched("chromium", "fonts-dejavu-core")
         program = unpacked.program("usr/lib/chromium/chromium")  # what stands in usr/bin is a script that looks in /
     except UnavailableError as error:
         require(False, f"chromium: {error}")
         raise
     libraries = {str(path.parent) for path in unpacked.root.rglob("*.so*")}  # some have a directory of their own
-    return Browser(program, {**environment, "LD_LIBRARY_PATH": ":".join(sorted(libraries))}, place)
+    fonts = place / "fonts.conf"  # this machine may have none
+    fonts.write_text(FONTS.format(directory=unpacked.root / "usr/share/fonts", cache=place / "fonts"))
+    own = {"LD_LIBRARY_PATH": ":".join(sorted(libraries)), "FONTCONFIG_FILE": str(fonts)}
+    return Browser(program, {**environment, **own}, place)
