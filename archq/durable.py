@@ -287,10 +287,13 @@ def take(name: Name, *, source_directory: int, target_directory: int, target: Na
     return True
 
 
-def remove(name: Name, *, directory: int | None = None) -> None:
-    """Remove a name; already gone is fine.  The caller syncs."""
-    with suppress(FileNotFoundError):
+def remove(name: Name, *, directory: int | None = None) -> bool:
+    """Remove a name; already gone is fine.  Return whether it was there.  The caller syncs."""
+    try:
         os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def remove_all(names: Sequence[Name], *, directory: int | None = None) -> None:

@@ -108,11 +108,17 @@ class Filer:
             os.close(source)
 
     def discard(self) -> None:
-        """Remove the temporary files that have not been published."""
-        for directory, name in self._made:
-            durable.remove(name, directory=self.tree.directory(directory))
+        """Remove the temporary files that have not been published.
+
+        Durably, as they are forgotten then: nobody would know of those that a power cut brings back.
+        """
+        for directory in {directory for directory, name in self._made if self._remove(directory, name)}:
+            durable.sync(self.tree.directory(directory))
         self._made.clear()
         journal.forget_temporaries(self.claim)
+
+    def _remove(self, directory: Parts, name: str) -> bool:
+        return durable.remove(name, directory=self.tree.directory(directory))
 
     def _content(self, source: int, letter: Letter) -> Refusal | None:
         os.lseek(source, 0, os.SEEK_SET)

@@ -81,6 +81,7 @@ def _remove_temporaries(claim: Claim) -> None:
 
 
 def _remove_named(prefix: str, directory: int) -> None:
-    for name in os.listdir(directory):
-        if name.startswith(prefix):
-            durable.remove(name, directory=directory)
+    """Remove files durably: they are forgotten then, and nobody would know of those that a power cut brings back."""
+    if names := [name for name in os.listdir(directory) if name.startswith(prefix)]:
+        durable.remove_all(names, directory=directory)
+        durable.sync(directory)

@@ -151,9 +151,9 @@ class Round:
         try:
             yield
         except BaseException:
-            filer.discard()
             claim.undo_set_aside()
             self._put_back(claim)
+            filer.discard()
             raise
 
     def _is_taken(self, claim: Claim, sighting: Sighting, found: Letter | Refusal) -> bool:

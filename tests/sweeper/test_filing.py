@@ -16,6 +16,7 @@ import pytest
 
 from archq import durable
 from archq.errors import ExitStatus
+from sweeper import journal
 from tests.servers.debian import fetched
 from tests.servers.process import UnavailableError
 from tests.sweeper.accounts import UPLOADER
@@ -303,3 +304,23 @@ def test_where_neither_renames_nor_links_will_do_arrivals_wait_and_it_is_told(si
     assert site.sweep("-i", "minicam").status == 0
     assert site.archived() == {FILED: b"content"}
     assert site.outcomes() == ["filed"]
+
+
+def test_a_copy_that_is_thrown_away_is_gone_for_good_before_the_note_of_it_is(site: Site, monkeypatch) -> None:
+    """Else a power cut could bring it back, and nobody would know of it."""
+    site.leave(control_file(b"damaged"), b"dAmaged")
+    told: list[str] = []
+
+    def telling(real, name):
+        def call(where, *words, **directories):
+            told.append(f"{name} {os.path.basename(os.readlink(f'/proc/self/fd/{where}'))}" if name == "sync" else name)
+            return real(where, *words, **directories)
+
+        return call
+
+    monkeypatch.setattr(durable, "sync", telling(durable.sync, "sync"))
+    monkeypatch.setattr("sweeper.journal.forget_temporaries", telling(journal.forget_temporaries, "forget"))
+    with monkeypatch.context() as patch:
+        patch.setattr("sweeper.filing.Filer._is_near", lambda *_: False)  # on another disk
+        assert site.sweep("-i", "minicam").status == ExitStatus.SOME_FAILED
+    assert told[told.index("forget") - 1] == f"sync {NIGHT}"
