@@ -12,7 +12,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,35 +94,59 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A scene with the home of its line on a disk of its own, of which ``image`` is kept as it was at first."""
+    """A scene with the home of its line on a disk of its own, and perhaps directories of it on further ones."""
 
     scene: Scene
-    disk: Disk
-    image: Path
+    disks: tuple[Disk, ...]
 
     @classmethod
-    def on(cls, kind: Kind, scene: Scene, scratch: Path) -> Laid:
-        """Make the disk and put the line on it."""
+    def on(cls, kind: Kind, scene: Scene, scratch: Path, *apart: str) -> Laid:
+        """Make the disks and put the line on them; each of the directories ``apart`` is on one of its own."""
         home = scene.snapshot.line.home
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir()
-        disk = Disk(kind, scratch / "disk", home)
-        disk.make()
-        with disk.mounted():
-            shutil.rmtree(home / "lost+found", ignore_errors=True)
+        places = [home, *(home / name for name in apart)]
+        laid = cls(scene, tuple(Disk(kind, scratch / f"disk{number}", place) for number, place in enumerate(places)))
+        for disk in laid.disks:
+            disk.make()
+        with laid.mounted():
             for entry in (scene.snapshot.place / "home").iterdir():
-                copy(entry, home / entry.name)
-        image = scratch / f"{kind.name} {scene.name}"
-        disk.image.rename(image)
-        return cls(scene, disk, image)
+                copy(entry, home)
+        for disk in laid.disks:
+            disk.image.rename(laid._kept(disk))
+        return laid
 
     def __str__(self) -> str:
-        return f"{self.scene.name} on {self.disk.kind.name}"
+        apart = "".join(f", {disk.place.name} apart" for disk in self.disks[1:])
+        return f"{self.scene.name} on {self.disk.kind.name}{apart}"
+
+    @property
+    def disk(self) -> Disk:
+        """The one of the line's home."""
+        return self.disks[0]
+
+    def _kept(self, disk: Disk) -> Path:
+        """Return where the disk is kept as it was at first."""
+        return disk.image.with_name(f"{self}, {disk.image.name}")
 
     def bring_back(self) -> Line:
-        """Bring all back as it was; the caller mounts the disk."""
-        subprocess.run(["cp", "--sparse=always", str(self.image), str(self.disk.image)], check=True)
+        """Bring all back as it was; the caller mounts the disks."""
+        for disk in self.disks:
+            subprocess.run(["cp", "--sparse=always", str(self._kept(disk)), str(disk.image)], check=True)
         return self.scene.snapshot.restore_around()
+
+    @contextmanager
+    def mounted(self) -> Iterator[None]:
+        with ExitStack() as mounts:
+            for disk in self.disks:
+                disk.place.mkdir(exist_ok=True)
+                shutil.rmtree(mounts.enter_context(disk.mounted()) / "lost+found", ignore_errors=True)
+            yield
+
+    def cut(self) -> None:
+        """Let the power go for all disks at once."""
+        for disk in self.disks:
+            disk.cut()
 
 
 def lacking(kind: Kind) -> str:

@@ -16,13 +16,15 @@ from tests.faults.programme import Limits, Tally, again_and_again
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.faults.scenarios import Scenario, Stage
+    from tests.faults.scenarios import Scenario, Scene, Stage
 
     Point = tuple[str, int]
 
 QUICK = Limits(seconds=100, points=300)
 LONG = Limits(seconds=3600, points=20_000)
 
+# What was begun on one disk is not gone on with on two.
+_BOTH_WAYS = {scenario.name for scenario in scenarios.SWEEPS}
 _AT_ITS_END = ("exit_group", 0)
 
 
@@ -40,7 +42,13 @@ def run(
         return tally
     chance = random.Random(limits.seed)
     with private_mounts():
-        laid = [Laid.on(kind, scene, stage.scratch) for kind in KINDS if not missing[kind] for scene in scenes]
+        laid = [
+            Laid.on(kind, scene, stage.scratch, *apart)
+            for kind in KINDS
+            if not missing[kind]
+            for scene in scenes
+            for apart in _layouts(scene)
+        ]
         points = [(one, cuts) for one in laid for cuts in again_and_again(_points(stage, one), chance)]
         for one, cuts in tally.sampled(points, first=[(one, (_AT_ITS_END,)) for one in laid]):
             at = ", then at ".join(f"{call} {number}" for call, number in cuts)
@@ -48,11 +56,16 @@ def run(
     return tally
 
 
+def _layouts(scene: Scene) -> list[tuple[str, ...]]:
+    """Return what may be on further disks: where one journal holds all names, what forgets to sync some is not seen."""
+    return [(), ("archive",)] if scene.name in _BOTH_WAYS else [()]
+
+
 def _points(stage: Stage, one: Laid) -> list[Point]:
     """Return each call of a clean run, by name and number."""
     trace = stage.scratch / "trace"
     line = one.bring_back()
-    with one.disk.mounted():
+    with one.mounted():
         line.traced(one.scene.program, one.scene.words, ["-e", f"trace={strace.CHANGING}"], trace)
     return strace.points(trace)
 
@@ -65,14 +78,14 @@ def _point(
     if meddle:
         line = line.meddled(meddle)
     for point in cuts:
-        with one.disk.mounted():
+        with one.mounted():
             yield from invariants.always(line)
             if point == _AT_ITS_END:
                 line.run(program, *words)
             else:
                 line.traced(program, words, strace.killing(*point), stage.scratch / "trace")
-            one.disk.cut()
+            one.cut()
             tally.injected += 1
-    with one.disk.mounted():
+    with one.mounted():
         yield from invariants.always(line)
         yield from invariants.aftermath(line, program, words)
