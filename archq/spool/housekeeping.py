@@ -50,8 +50,8 @@ def require_room(spool: Spool, needed: int, reserve: int, warn: Callable[[str], 
     if free < needed + reserve:
         kept_free = f", {format_size(reserve)} of which stay free (reserve)" if reserve else ""
         raise TemporaryError(
-            f"the spool {spool.root} has no room for {format_size(needed)}: {format_size(free)} are free{kept_free}; "
-            "nothing was queued: make room on its disk, or see with archq status why nothing leaves it"
+            f"the spool {spool.root} has no room for {format_size(needed)}: {format_size(free)} are free{kept_free}: "
+            "make room on its disk, or see with archq status why nothing leaves it; nothing was queued"
         )
 
 

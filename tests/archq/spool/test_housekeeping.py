@@ -80,7 +80,7 @@ def test_a_request_that_does_not_fit_beside_the_reserve_is_refused_and_nothing_i
     instrument = Instrument.at(tmp_path, top='reserve = "900TB"')
     done = instrument.archq("submit", instrument.frame(), status=75)
     assert "has no room for 500 B" in done.stderr
-    assert "900.0 TB of which stay free (reserve); nothing was queued" in done.stderr
+    assert "900.0 TB of which stay free (reserve): make room on its disk" in done.stderr
     with pytest.raises(TemporaryError):
         instrument.submit()
     assert instrument.spool.requests(QUEUED) == []
