@@ -67,7 +67,7 @@ def parse_checksum(text: str) -> Checksum:
         raise UnknownAlgorithmError(f"unknown checksum algorithm {algorithm[:40]!r}: a newer archq may know it")
     if len(digest) != _DIGEST_LENGTHS[algorithm] or not consists_of(digest, "0123456789abcdef"):
         raise MalformedError(f"not a digest of {algorithm}: {digest[:80]!r}")
-    return Checksum(algorithm, digest)
+    return Checksum(algorithm=algorithm, digest=digest)
 
 
 def checked_algorithm(text: str) -> str:
@@ -150,7 +150,7 @@ def _summed(source: int, algorithm: str, use: Callable[[memoryview], None], seen
                 seen(len(chunk))
     finally:
         chunks.close()
-    return size, Checksum(algorithm, hasher.hexdigest())
+    return size, Checksum(algorithm=algorithm, digest=hasher.hexdigest())
 
 
 def _summed_first(source: int, hasher: Hasher, expected: int) -> Generator[memoryview]:

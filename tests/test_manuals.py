@@ -33,6 +33,8 @@ from logsum.render.data import as_json
 from logsum.render.style import Style
 from logsum.report import Report
 from logsum.tally import Tally
+from sweeper import leftovers, owner, watch
+from sweeper.sweep import WORTH_A_PROCESS
 from tests.archq.instrument import Instrument
 from tests.faults import summary, techniques
 from tests.tools import tool
@@ -224,6 +226,14 @@ def test_every_example_of_logsum_is_a_call_that_it_takes() -> None:
     assert len(calls) >= 11
     for words in calls:
         logsum.cli.command.make_context("logsum", shlex.split(words.partition(" ||")[0].replace(r"\(aq", "'")))
+
+
+def test_the_sweepers_page_tells_its_limits() -> None:
+    told = " ".join(page("sweeper.8").split())
+    assert f"one for each {WORTH_A_PROCESS} arrivals" in told
+    assert f"every {watch.SWEEP:.0f} seconds" in told.replace("every ten seconds", "every 10 seconds")
+    assert f"removed after {leftovers.RESTING / 60:.0f} minutes" in told.replace("after ten", "after 10")
+    assert f"sign of life for {owner.DEAD_AFTER / 60:.0f} minutes" in told.replace("for ten", "for 10")
 
 
 def test_every_outcome_of_a_sweep_is_documented_and_no_other() -> None:

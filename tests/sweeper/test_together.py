@@ -85,7 +85,9 @@ def test_several_machines_share_a_directory_on_a_file_server(site: Site, monkeyp
     each_has_one_final_line(site, controls, "filed")
 
 
-def test_sweepers_that_are_killed_again_and_again_lose_and_repeat_nothing(site: Site) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_sweepers_that_are_killed_again_and_again_lose_and_repeat_nothing(site: Site, processes: str) -> None:
+    """Those that a killed one has forked go on without it."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -93,7 +95,7 @@ def test_sweepers_that_are_killed_again_and_again_lose_and_repeat_nothing(site: 
     for turn in range(25):
         for number in range(8):
             controls.append(site.arrive(b"%d" % len(controls), name=f"{turn}-{number}.fits"))
-        running.append(start(site, "-i", "minicam"))
+        running.append(start(site, "-i", "minicam", "-j", processes))
         if len(running) > 2:
             running.pop(chance.randrange(3)).kill()
         time.sleep(chance.random() * 0.15)
