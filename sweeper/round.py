@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Found = tuple[Sighting, Letter | Refusal]
     Plan = tuple[WireName, Letter | None, Intent | Refusal]
 
-BATCH_FILES = 1000
+BATCH_FILES = 2000
 BATCH_BYTES = 1 << 29
 SYNC_EACH_BELOW = 8  # files: so few are synced one by one, more with one syncfs
 
