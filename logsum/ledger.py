@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ARCHIVED = frozenset({FILED, CONFLICT})
 FAILED = frozenset({REJECTED, ERROR})
+_COUNTED = ARCHIVED | FAILED
+
+_LONGEST_WAY = 7 * 24 * HOUR  # of what does not even tell when it was queued
 
 # An FTP log may give another time for a transfer, by as much as clocks and zones are wrong.
 _SLACK = 48 * HOUR
@@ -52,6 +55,7 @@ class Ledger(Mapping[str, File]):
         self._packed: dict[str, bytes] = {}
         self._names = [name for name in _NAMES if checksums or name != "checksum"]
         self._told = attrgetter(*self._names)
+        self.since: int | None = None  # when the earliest was queued of those whose transfer nobody has timed
 
     def hear(self, verdict: Verdict) -> None:
         """Take note of ``verdict``."""
@@ -94,6 +98,9 @@ def bring_together(verdicts: Iterable[Verdict], period: Period, *, checksums: bo
         in_time = _earliest(verdict) < end and start <= max(verdict.ended, verdict.time)
         if in_time or verdict.wire.id in ledger:
             ledger.hear(verdict)
+            if verdict.seconds is None and verdict.outcome in _COUNTED and verdict.ended in period:
+                queued = verdict.time - _LONGEST_WAY if verdict.queued is None else verdict.queued
+                ledger.since = queued if ledger.since is None else min(ledger.since, queued)
     return ledger
 
 

@@ -12,7 +12,7 @@ from logsum.readers.bulk import read_period
 from logsum.readers.ftplog import read_log
 from logsum.readers.spool import read_spool
 from logsum.reconcile import Comparison, Ledgers, compare
-from logsum.report import known_files, seen_since
+from logsum.report import known_files
 from logsum.sources import find_scope
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _uploads(request: Request, files: Ledger, scope: Scope, problems: Problems) 
     if not path:
         return 0, None
     start, end = request.period.start - _UNDER_WAY, request.period.end + _UNDER_WAY
-    around = replace(request.period, start=min(start, seen_since(files, request.period) or start), end=end)
+    around = replace(request.period, start=start if files.since is None else min(start, files.since), end=end)
     try:
         first = next(read_log(path, zone, Problems()), None)
         uploads = read_period(path, zone, around, problems)

@@ -131,7 +131,7 @@ def _seen(request: Request, scope: Scope, files: Ledger, problems: Problems, *, 
     question = Question(
         scope=scope,
         period=request.period,
-        since=seen_since(files, request.period),
+        since=files.since,
         known=frozenset(id_.encode() for id_ in files),
         with_ends=with_ends,
     )
@@ -140,12 +140,6 @@ def _seen(request: Request, scope: Scope, files: Ledger, problems: Problems, *, 
     except OSError as error:
         problems.warn(f"cannot read the FTP log {path}: {error.strerror}; times are the transfer logs' instead")
         return None
-
-
-def seen_since(files: Ledger, period: Period) -> int | None:
-    """Return from when on the server may have seen what seems to end in ``period``, as its sender tells no times."""
-    told = (file.archived or file.latest for file in files.values())
-    return min((one.queued or 0 for one in told if one.seconds is None and one.ended in period), default=None)
 
 
 def _add_columns(counted: dict[_Key, Tally], columns: Mapping[str, Sequence[Packed]], request: Request) -> None:

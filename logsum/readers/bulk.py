@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from archq.console import progress
 from archq.errors import TemporaryError
+from archq.names import WireName
+from logsum.events import Upload
 from logsum.problems import Problems
 from logsum.readers import xferlog
 from logsum.readers.columns import Collector
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
-    from logsum.events import Upload
     from logsum.period import Period
     from logsum.readers.columns import Found, Packed, Question
     from logsum.readers.pieces import Task
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 WORTH_WORKERS = 1 << 24  # bytes: less is read before workers are at work
 MOST_WORKERS = 4
 _COMPARED_AT_ONCE = 50_000  # hashes, of which there may be millions
+
+
+_Told = tuple[str, str, int, int, float | None, int, bool, str, str]  # an upload's wire name, and the rest of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def _results(todo: Sequence[Task], job: Job, workers: int, advance: Callable[[in
     # Forked, so that they know hashes as we do, and what is known without being told.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (job,)) as pool:
         try:
-            yield from _watched(pool.map(_do_as_worker, todo), todo, advance)
+            yield from _watched(map(_from_worker, pool.map(_do_as_worker, todo)), todo, advance)
         except BrokenProcessPool as error:
             raise TemporaryError(
                 "a process that was reading the log was killed; if memory is short, report a shorter period"
@@ -152,8 +156,28 @@ def _begin(job: Job) -> None:
     _jobs[:] = [job]
 
 
-def _do_as_worker(task: Task) -> Found:
-    return _do(task, _jobs[0])
+def _do_as_worker(task: Task) -> tuple[Found, list[_Told]]:
+    """Give what was found with the single uploads beside it, as plain as they can be: they are many, perhaps."""
+    found = _do(task, _jobs[0])
+    return replace(found, singly=[]), [_plain(upload) for upload in found.singly]
+
+
+def _plain(upload: Upload) -> _Told:
+    wire = upload.wire
+    told = upload.ended, upload.seconds, upload.size, upload.complete, upload.user, upload.client
+    return wire.instrument, wire.id, wire.attempt, *told
+
+
+def _from_worker(given: tuple[Found, list[_Told]]) -> Found:
+    found, told = given
+    found.singly.extend(map(_upload, told))
+    return found
+
+
+def _upload(told: _Told) -> Upload:
+    instrument, id_, attempt, ended, seconds, size, complete, user, client = told
+    wire = WireName(instrument=instrument, id=id_, attempt=attempt)
+    return Upload(wire=wire, ended=ended, seconds=seconds, size=size, complete=complete, user=user, client=client)
 
 
 @contextmanager
