@@ -17,6 +17,7 @@ from archq.version import __version__
 from archq.zones import find_zone, local_zone
 from logsum.choice import Choice, chosen_period
 from logsum.groups import BY_NIGHT, GROUPINGS
+from logsum.observing import configured_zone
 from logsum.period import NOON, Window
 from logsum.problems import Problems
 from logsum.render.plot import checked_plot
@@ -205,7 +206,7 @@ def _request(words: dict[str, Any], config: Config, now: int) -> Request:
         logs=Logs(
             directory=words["logs"],
             ftp_log=words["ftp_log"] or config.logsum.ftp_log,
-            ftp_log_zone=_ftp_log_zone(words["ftp_log_zone"] or config.logsum.ftp_log_zone),
+            ftp_log_zone=_ftp_log_zone(words["ftp_log_zone"], config),
         ),
         by={name for name in (words["by"], BY_NIGHT if drawn else None) if name},
         names=words["details"] or words["format"] == "json" or bool(words["html"]),
@@ -266,8 +267,11 @@ def _period(words: dict[str, Any], config: Config, now: int) -> Period:
     return chosen_period(choice, config, _zone(words), local_zone(), now)
 
 
-def _ftp_log_zone(text: str | None) -> Any:
-    return find_zone(text) if text else local_zone()
+def _ftp_log_zone(typed: str | None, config: Config) -> tzinfo:
+    if typed is not None:
+        return find_zone(typed)
+    configured = config.logsum.ftp_log_zone
+    return configured_zone(configured, "[logsum] ftp_log_zone") if configured else local_zone()
 
 
 def main() -> int:

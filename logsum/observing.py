@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from archq.errors import ConfigurationError, UsageError
 from archq.nights import named_night, night_of, start_of
 from archq.zones import find_zone
 from logsum.period import Period
@@ -56,4 +57,14 @@ class Nights:
 def nights_of(instrument: str, config: Config, zone: tzinfo) -> Nights:
     """Return the nights of an instrument, by any of its names; of one that nobody configured, from noon in ``zone``."""
     settings = settings_of(instrument, config)
-    return Nights(zone=find_zone(settings.zone), rollover=settings.rollover) if settings else Nights(zone=zone)
+    if not settings:
+        return Nights(zone=zone)
+    return Nights(zone=configured_zone(settings.zone, f"[instrument.{settings.name}] zone"), rollover=settings.rollover)
+
+
+def configured_zone(text: str, where: str) -> tzinfo:
+    """Return the zone that the configuration names ``where``; raise ConfigurationError if there is none."""
+    try:
+        return find_zone(text)
+    except UsageError as error:
+        raise ConfigurationError(f"{where}: {error}") from error

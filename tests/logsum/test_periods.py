@@ -204,3 +204,24 @@ def test_all_instruments_have_one_night_only_where_theirs_begin_together(logsum:
         "logsum: -i all: minicam and solar… begin their nights at different times: "
         "name the period with -B DATE -n -D 1 -z ZONE, or --since and --until\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("mended", "arguments", "where"),
+    [
+        ('zone = "MST"', ["--last-night"], "[instrument.minicam] zone"),
+        ('zone = "MST"', ["--by", "night"], "[instrument.minicam] zone"),
+        ("[instrument.solar]", [], "[logsum] ftp_log_zone"),
+    ],
+)
+@pytest.mark.usefixtures("configured")
+def test_a_zone_of_the_configuration_that_does_not_exist_is_to_be_mended_there(
+    logs: Logs, logsum: Logsum, tmp_path: Path, mended: str, arguments: list[str], where: str
+) -> None:
+    logs.tell("2026-11-20T12:00:00Z")
+    path = tmp_path / "archq.toml"
+    wrong = '[logsum]\nftp_log_zone = "PST"\n[instrument.solar]' if "solar" in mended else 'zone = "PST"'
+    path.write_text(path.read_text().replace(mended, wrong, 1))
+    result = logsum("-i", "minicam", *arguments)
+    assert result.errors.startswith(f"logsum: {where}: unknown time zone 'PST'")
+    assert (result.status, result.errors.count("\n")) == (78, 1)
