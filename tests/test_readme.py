@@ -63,6 +63,12 @@ def test_every_installed_command_it_names_is_one() -> None:
     assert named <= {*scripts, "archq-probe"}
 
 
+def test_every_page_of_the_manual_is_named() -> None:
+    pages = [path for path in (ROOT / "man").iterdir() if not path.read_text().startswith(".so ")]
+    named = {f"{name}.{part}" for name, part in re.findall(r"\b([a-z][a-z.-]+)\((\d)\)", TEXTS["README.md"])}
+    assert named == {path.name for path in pages}
+
+
 def test_python_has_what_it_shows() -> None:
     assert "archq.submit(" in TEXTS["README.md"]
     assert callable(archq.submit)
