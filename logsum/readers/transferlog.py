@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import UTC, datetime, timedelta
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from archq.console import progress
@@ -15,7 +15,7 @@ from archq.names import parse_wire_name
 from archq.transferlog import FINAL, PASSING, Outcome, parse_outcome
 from logsum.events import Verdict
 from logsum.period import clock_of
-from logsum.readers.files import lines
+from logsum.readers.files import blocks, lines_of
 from logsum.readers.usual import usual_verdict
 
 if TYPE_CHECKING:
@@ -55,17 +55,24 @@ def read_file(path: str, problems: Problems, latest: bytes | None = None) -> Ite
 
     Lines that tell of a file queued after ``latest``, a stamp, are passed over unread.
     """
-    rest = lines(path, problems)
-    head = list(islice(rest, _SNIFFED))
-    if head and not any(map(_STAMP.match, head)):
+    text = blocks(path, problems)
+    first = next(text, b"")
+    if first and not any(map(_STAMP.match, first.split(b"\n", _SNIFFED)[:_SNIFFED])):
         problems.warn(f"{path}: not a transfer log, left out")
         return
-    for line in chain(head, rest):
-        if not latest or not _is_later(line, latest):
-            if verdict := usual_verdict(line):
-                yield verdict
-            else:
-                yield from _parsed(line, path, problems)
+    for block in chain((first,), text):
+        if not latest or not _is_later(block, latest):
+            yield from _verdicts(block, path, problems, latest)
+
+
+def _verdicts(block: bytes, path: str, problems: Problems, latest: bytes | None) -> Iterator[Verdict]:
+    for line in lines_of((block,)):
+        if latest and _is_later(line, latest):
+            continue
+        if verdict := usual_verdict(line):
+            yield verdict
+        else:
+            yield from _parsed(line, path, problems)
 
 
 def _stamp(until: int) -> bytes | None:
@@ -76,10 +83,11 @@ def _stamp(until: int) -> bytes | None:
         return None
 
 
-def _is_later(line: bytes, latest: bytes) -> bool:
+def _is_later(lines: bytes, latest: bytes) -> bool:
     """Tell at one glance: a report about last year should not have to read this year's lines word by word."""
-    queued = _QUEUED.search(line)
-    return queued is not None and queued[1] > latest and b" skew=" not in line  # a wrong clock tells nothing
+    queued = _QUEUED.findall(lines)
+    is_told = queued and len(queued) == lines.count(b"\n") and b" skew=" not in lines  # a wrong clock tells nothing
+    return bool(is_told) and min(queued) > latest
 
 
 def _parsed(line: bytes, path: str, problems: Problems) -> Iterator[Verdict]:
