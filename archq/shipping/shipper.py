@@ -18,7 +18,6 @@ from archq import console
 from archq.errors import DISK_FULL, ArchqError, ExitStatus, from_os_error
 from archq.instants import SECOND
 from archq.quantities import format_size
-from archq.shipping.mail import mail_sent
 from archq.shipping.queuehealth import QueueHealth
 from archq.shipping.schedule import (
     BLOCKED_WAIT,
@@ -518,6 +517,8 @@ class Shipper:
         try:
             ticket = self._spool.ticket(SENT, request)
             if ticket.mail:
+                from archq.shipping.mail import mail_sent  # takes as long to load as all of shipping, and few want it
+
                 mail_sent(request, ticket, self._spool.files(SENT, request))
         except (ArchqError, FileNotFoundError) as error:
             self._complain(str(error))

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Self
 
 from archq.errors import ArchqError, ConfigurationError, ExitStatus, from_os_error
 from archq.shipping.delivery import Pace, deliver_together
-from archq.signature import read_key, sign
 from archq.spool import QUEUED, Spool
 from archq.transports.accounts import connect, load_protocol
 from archq.transports.base import PermanentTransferError, Scope, TransferError
@@ -260,6 +259,8 @@ class _Child:
         """Sign with the queue's key if it has one; the key is read each time, so that a new one counts at once."""
         if not self._settings.sign_key:
             return control
+        from archq.signature import read_key, sign
+
         name, _, path = self._settings.sign_key.partition(":")
         try:
             return sign(control, read_key(name, path))

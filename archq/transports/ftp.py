@@ -214,12 +214,21 @@ def _described(connection: socket.socket | None) -> str:
 
 def _send(source: BinaryIO, connection: socket.socket) -> None:
     with connection:
-        while block := source.read(_BLOCK):
-            rest = memoryview(block)
-            while rest:  # not sendall, whose time limit is for the whole block: a slow link is no dead one
-                rest = rest[connection.send(rest) :]
         if isinstance(connection, ssl.SSLSocket):
+            _send_read(source, connection)
             connection.unwrap()  # the close_notify tells the server that nothing was cut off
+        elif sendfile := getattr(source, "sendfile", None):
+            while sendfile(connection, _BLOCK):
+                pass
+        else:
+            _send_read(source, connection)
+
+
+def _send_read(source: BinaryIO, connection: socket.socket) -> None:
+    while block := source.read(_BLOCK):
+        rest = memoryview(block)
+        while rest:  # not sendall, whose time limit is for the whole block: a slow link is no dead one
+            rest = rest[connection.send(rest) :]
 
 
 def _refuses_restart(error: ftplib.Error) -> bool:

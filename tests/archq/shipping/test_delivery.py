@@ -218,9 +218,9 @@ def cut(spooled: Spooled, place: Place) -> None:
     session = place.connect()
     with pytest.raises(TemporaryTransferError, match=r"^unplugged$"):
         spooled.deliver(session, may_rename=place.is_full, pace=CutAfter(len(CONTENT) // 2))
-    session.close()
-    # The server may still have to write what it has received.
+    # The server may still have to write what it has received, and would not if it first saw the connection reset.
     wait_until(lambda: any(part.stat().st_size for part in parts(spooled, place)), "a part of it is there")
+    session.close()
 
 
 def parts(spooled: Spooled, place: Place) -> list[Path]:
