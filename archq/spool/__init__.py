@@ -330,10 +330,22 @@ class Spool:
         Raise FileNotFoundError if it is no longer in ``source``.
         """
         self._clear_unfinished(self.place(source, str(request)))
+        self._sync_journal(self.place(source, str(request), JOURNAL))
         durable.move_new(self.place(source, str(request)), self.place(target, str(renamed or request)))
         durable.sync_directory(self.place(target))
         if source != target:
             durable.sync_directory(self.place(source))
+
+    def _sync_journal(self, path: str) -> None:
+        """Make durable what is about to be acted upon: a writer may have died between its last line and the disk."""
+        try:
+            journal = durable.open_unfollowed(path)
+        except FileNotFoundError:
+            return
+        try:
+            durable.sync(journal)
+        finally:
+            os.close(journal)
 
     def _clear_unfinished(self, directory: str) -> None:
         """Remove what dead writers left beside the records; a living one loses nothing: all of it moves away."""

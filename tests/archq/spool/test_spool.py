@@ -9,17 +9,20 @@ import stat
 import time
 import traceback
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archq import durable
 from archq.changes import cancel
 from archq.errors import ArchqError, ExitStatus, MalformedError, NoInputError
 from archq.names import checked_id
 from archq.shipping.queues import ship_once
 from archq.shipping.shipper import Shipper
-from archq.spool import BUILDING, CANCELLED, DEAD_WRITER_AGE, QUEUED, SENT, RequestId, Spool
+from archq.spool import BUILDING, CANCELLED, DEAD_WRITER_AGE, JOURNAL, QUEUED, SENT, RequestId, Spool
+from archq.spool.filestate import Phase
 from archq.status import report
 from archq.submission import submit
 from archq.transferlog import parse_outcome
@@ -146,6 +149,21 @@ def test_a_damaged_control_file_is_said_to_be_one(tmp_path: Path) -> None:
     os.truncate(instrument.spool.place(QUEUED, str(request), "1.cf"), 50)
     with pytest.raises(MalformedError, match="no complete check= line yet"):
         instrument.spool.files(QUEUED, request)
+
+
+def test_what_a_dead_writer_said_last_is_durable_before_it_is_acted_upon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument = Instrument.at(tmp_path)
+    request, spool = instrument.submit(), instrument.spool
+    (file,) = spool.files(QUEUED, request)
+    append, synced = durable.append_line, []
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "append_line", lambda *words: append(*words, synced=False))  # killed before the fsync
+        spool.record(file, replace(file.state, phase=Phase.SENT))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    spool.move(request, QUEUED, SENT)
+    assert synced[0] == spool.place(QUEUED, str(request), JOURNAL)
 
 
 def test_what_happens_is_told_in_lines_that_can_be_read_back(spool: Spool) -> None:
