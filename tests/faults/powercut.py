@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 QUICK = Limits(seconds=100, points=300)
 LONG = Limits(seconds=3600, points=20_000)
 
-# What was begun on one disk is not gone on with on two.
-_BOTH_WAYS = {scenario.name for scenario in scenarios.SWEEPS}
+# What may be on a disk of its own; but what a sweep has begun on one disk is not gone on with on two.
+_APART = {scenario.name: "archive" for scenario in scenarios.SWEEPS} | {
+    scenario.name: "incoming" for scenario in scenarios.SHIPMENTS if not scenario.place
+}
 _AT_ITS_END = ("exit_group", 0)
 
 
@@ -57,8 +59,8 @@ def run(
 
 
 def _layouts(scene: Scene) -> list[tuple[str, ...]]:
-    """Return what may be on further disks: where one journal holds all names, what forgets to sync some is not seen."""
-    return [(), ("archive",)] if scene.name in _BOTH_WAYS else [()]
+    """Return what is on further disks: where one journal holds all names, what forgets to sync some is not seen."""
+    return [(), (_APART[scene.name],)] if scene.name in _APART else [()]
 
 
 def _points(stage: Stage, one: Laid) -> list[Point]:
