@@ -190,7 +190,7 @@ def _case(line: Line, net: Networks, fault: str, midway: bool, tally: Tally) -> 
         net.mend()
     yield from invariants.always(line)
     (line.home / "archq.toml").write_text(patient)
-    yield from invariants.recover(line)
+    yield from invariants.recover_at_last(line)
     yield from invariants.settled(line)
 
 

@@ -76,6 +76,15 @@ def recover(line: Line) -> Iterator[str]:
     keep_house(Spool(str(line.home / "spool")), Config(), time.time() + 7200, lambda _line: None)
 
 
+def recover_at_last(line: Line, within: float = 30.0) -> Iterator[str]:
+    """Recover as :func:`recover` does, until nothing comes any more: a server may still write what it has received."""
+    end = time.monotonic() + within
+    yield from recover(line)
+    while line.arrivals() and time.monotonic() < end:
+        time.sleep(0.5)
+        yield from recover(line)
+
+
 def _of_cron(line: Line) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "archq", ("ship", "--once")
     yield "sweeper", ("-i", "minicam")

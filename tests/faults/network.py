@@ -155,11 +155,11 @@ def _case(line: Line, host: Host, group: Group, case: Case, tally: Tally) -> Ite
     yield from (problem for problem in invariants.always(line) if not (spoils and "without its data" in problem))
     tally.injected += host.behave(liars.HONEST, False)
     (line.home / "archq.toml").write_text(patient)
-    yield from invariants.recover(line)
+    yield from invariants.recover_at_last(line)
     if spoiled := invariants.spoiled(line):
         if not spoils:
             yield f"{', '.join(sorted(spoiled))}: taken for sent, and the sweeper had to reject it"
         for request in invariants.requests_of(line, spoiled):
             line.run("archq", "retry", request)
-        yield from invariants.recover(line)
+        yield from invariants.recover_at_last(line)
     yield from invariants.settled(line)

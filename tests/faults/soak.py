@@ -156,8 +156,8 @@ def growth(samples: Sequence[Sample]) -> Iterator[str]:
 
 
 def _settling(line: Line) -> Iterator[str]:
-    yield from invariants.recover(line)
+    yield from invariants.recover_at_last(line)
     for request in invariants.requests_of(line, invariants.spoiled(line)):
         line.run("archq", "retry", request)
-    yield from invariants.recover(line)
+    yield from invariants.recover_at_last(line)
     yield from invariants.settled(line)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import struct
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import paramiko
 from paramiko.sftp import CMD_CLOSE, SFTP_FAILURE, SFTP_OK
@@ -92,14 +93,20 @@ class FtpSession:
         """Store what comes, ``block`` bytes every ``wait`` seconds, ``most`` bytes of it; the rest is thrown away."""
         assert self.passive
         self.say("150 Send it.")
-        with self.passive, self.passive.accept()[0] as data, (self.directory / name).open("ab") as file:
-            file.truncate(self.offset)
-            self.offset = 0
+        with self.passive, self.passive.accept()[0] as data, self.opened(name) as file:
             while chunk := data.recv(block):
                 file.write(chunk[: max(0, most - file.tell())])
                 file.flush()
                 if self.end.wait(wait) if wait else self.end.is_set():
                     raise EndOfSessionError
+
+    def opened(self, name: str) -> BinaryIO:
+        """Open a file where REST has said; a session that nobody listens to any more writes only where it stands."""
+        file = open(os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o644), "r+b")  # noqa: SIM115  # whoever called closes it
+        file.truncate(self.offset)
+        file.seek(self.offset)
+        self.offset = 0
+        return file
 
     def size(self, argument: str) -> None:
         path = self.directory / argument
@@ -191,9 +198,7 @@ def store_part(most: int, then: Answer) -> Callable[[FtpSession, str], None]:
     def store(session: FtpSession, name: str) -> None:
         assert session.passive
         session.say("150 Send it.")
-        with session.passive, session.passive.accept()[0] as data, (session.directory / name).open("ab") as file:
-            file.truncate(session.offset)
-            session.offset = 0
+        with session.passive, session.passive.accept()[0] as data, session.opened(name) as file:
             while file.tell() < most and (chunk := data.recv(min(SMALL, most - file.tell()))):
                 file.write(chunk)
         if isinstance(then, str):
