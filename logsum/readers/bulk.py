@@ -20,8 +20,8 @@ from logsum.events import Upload
 from logsum.problems import Problems
 from logsum.readers import xferlog
 from logsum.readers.columns import Collector
-from logsum.readers.files import blocks, lines_of, opened
-from logsum.readers.ftplog import FORMATS, readable, rotated, tell_unknown, years_of
+from logsum.readers.files import blocks, lines_of
+from logsum.readers.ftplog import FORMATS, readable, require_log, rotated, tell_unknown, years_of
 from logsum.readers.pieces import tasks
 from logsum.readers.source import Source
 from logsum.readers.stamps import Calendar, ServerClock
@@ -66,8 +66,7 @@ def ask(path: str, zone: tzinfo, question: Question, problems: Problems, *, work
     An id that no transfer log knows and that comes more than once is looked at singly: for that, the pieces in which it
     is are read again.
     """
-    with opened(path):
-        pass  # that it can be read is known before anything is told of its elders
+    require_log(path)
     parts = readable(rotated(path), problems)
     job = Job(question, zone, years_of(parts, zone))
     todo = tasks(parts, zone, question.to_be_read)
@@ -209,8 +208,7 @@ def read_period(path: str, zone: tzinfo, period: Period, problems: Problems) -> 
 
     Raise OSError if it cannot be read.
     """
-    with opened(path):
-        pass
+    require_log(path)
     parts = readable(rotated(path), problems)
     years = years_of(parts, zone)
     for task in tasks(parts, zone, period):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -39,8 +40,7 @@ _LUMBERJACK = re.compile(r"-(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})", re
 
 def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
     """Yield the uploads in the log ``path`` and its rotated elders, oldest file first; raise OSError if it cannot."""
-    with opened(path):
-        pass  # that it can be read is known before anything is told of its elders
+    require_log(path)
     clock = ServerClock(zone)
     readers = [kind() for kind in FORMATS]
     parts = readable(rotated(path), problems)
@@ -48,6 +48,14 @@ def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
     for part in parts:
         source = Source(path=part, problems=problems, clock=clock, calendar=Calendar(years.get(part, 0)))
         yield from _read_part(source, readers)
+
+
+def require_log(path: str) -> None:
+    """Raise OSError where there is no log to be read, before anything is told of its elders."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise OSError(errno.EINVAL, "it is no regular file, and a log is read more than once", path)
+    with opened(path):
+        pass
 
 
 def _read_part(source: Source, readers: Sequence[Reader]) -> Iterator[Upload]:
@@ -73,7 +81,7 @@ def reader_of(head: Sequence[bytes], readers: Sequence[Reader]) -> Reader | None
 
 def tell_unknown(source: Source, head: Sequence[bytes]) -> None:
     """Say that nobody knows this log."""
-    shown = repr(head[0][:40].decode("utf-8", "backslashreplace").rstrip("\n"))
+    shown = repr(head[0].partition(b"\n")[0][:40].decode("utf-8", "backslashreplace"))
     source.problems.warn(f"{source.path}: not a log of any known server, left out; it begins with {shown}")
 
 

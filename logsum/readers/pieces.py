@@ -6,6 +6,7 @@ end for a period are found by halving, in a few steps even in the largest.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -54,10 +55,16 @@ Task = tuple[Piece, ...]  # what has to be read in one go, because later lines a
 
 
 def tasks(parts: Sequence[str], zone: tzinfo, period: Period) -> list[Task]:
-    """Return what has to be read of rotated files, the oldest first, to know all of ``period``."""
+    """Return what has to be read of rotated files, the oldest first, to know all of ``period``.
+
+    Raise OSError where none of them is a log of any known server: that none tells of uploads would say too much.
+    """
+    kinds = [_kind(path) for path in parts]
+    if not any(kinds) and any(map(os.path.getsize, parts)):
+        raise OSError(errno.EINVAL, "it is not a log of any known server", parts[-1])
     found: list[list[Piece]] = [[]]
-    for path in parts:
-        for number, piece in enumerate(_pieces(path, _kind(path), zone, period)):
+    for path, kind in zip(parts, kinds, strict=True):
+        for number, piece in enumerate(_pieces(path, kind, zone, period)):
             if (number or _is_independent(piece, zone)) and found[-1]:
                 found.append([])
             found[-1].append(piece)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from archq.names import WireName, new_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.logsum.conftest import Logs, Logsum
 
 
@@ -34,3 +37,32 @@ def test_they_count_with_their_times_and_rates_in_every_form(logs: Logs, logsum:
     by_day = logsum("-i", "minicam", *arguments, "--by", "day", "--format", "csv")
     timed = [line.split(",")[5] for line in by_day.output.strip().split("\n")]
     assert timed == ["timed", "6"]
+
+
+def test_a_server_s_log_that_can_be_read_only_once_is_refused(logs: Logs, logsum: Logsum, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    logs.tell("2026-11-20T12:00:00Z")
+    result = logsum("-i", "minicam", "-l", str(logs.directory), "-f", str(pipe))
+    assert result.errors == (
+        f"logsum: cannot read the FTP log {pipe}: it is no regular file, and a log is read more than once; "
+        "times are the transfer logs' instead\n"
+    )
+    assert "FTP performance for 1 files:\n" in result.output
+
+
+def test_a_log_of_no_server_that_is_known_is_as_good_as_none(logs: Logs, logsum: Logsum) -> None:
+    logs.tell("2026-11-20T12:00:00Z")
+    logs.ftp_log.write_text("once upon a time\n")
+    arguments = ["-i", "minicam", "-l", str(logs.directory), "-f", str(logs.ftp_log)]
+    result = logsum(*arguments)
+    assert result.errors == (
+        f"logsum: cannot read the FTP log {logs.ftp_log}: it is not a log of any known server; "
+        "times are the transfer logs' instead\n"
+    )
+    assert "FTP performance for 1 files:\n" in result.output
+    reconciled = logsum(*arguments, "--reconcile")
+    assert (reconciled.output, reconciled.status) == ("", 74)
+    assert "cannot read the FTP log" in reconciled.errors
+    logs.ftp_log.write_text("")
+    assert logsum(*arguments).errors == ""
