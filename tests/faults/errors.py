@@ -28,6 +28,9 @@ _READING = {"read", "pread64", "stat", "lstat", "newfstatat", "getdents64", "flo
 # close(2) frees the descriptor whatever it answers, which an error made instead of the call does not.
 _NOT_TRIED = {"close", "dup", "dup2", "dup3", "fcntl", "lseek", "access", "faccessat", "faccessat2"}
 
+# The calls at an open file of which a message can name the file.
+_NAMED = {"write", "fsync", "fdatasync", "fchmod"}
+
 
 def run(
     stage: Stage,
@@ -86,6 +89,8 @@ def _point(
     tally.injected += bool(hit)
     if all(str(line.home) in one or str(line.incoming) in one for one in hit):  # in a second process it may be a pipe
         yield from judged(ended)
+        if call in _NAMED and "cannot go on" in ended.errors:
+            yield f"does not say where: {ended.errors.strip()}"
     yield from invariants.always(line)
     if error in TEMPORARY:
         yield from (f"a temporary error holds {request} for good" for request in invariants.held(line))
@@ -101,7 +106,6 @@ def judged(ended: Ended) -> Iterator[str]:
         yield f"exit status {ended.status} without a word"
     if strange := [line for line in told if not line.startswith(("archq: ", "sweeper: "))]:
         yield f"not a message of ours: {strange[0]} … {told[-1]}"
-    yield from (f"does not say where: {line}" for line in told if "cannot go on" in line)
     for message, count in Counter(told).items():
         if count > 1:
             yield f"told {count} times: {message}"
