@@ -36,3 +36,12 @@ def test_what_one_raises_is_raised_here_when_all_have_ended() -> None:
 def test_a_process_that_was_killed_is_told() -> None:
     with pytest.raises(InputOutputError, match="has died: sweep again"):
         call_apart([lambda: None, lambda: os.kill(os.getpid(), signal.SIGKILL)])
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_whoever_interrupts_all_of_them_has_interrupted_us() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        call_apart([lambda: None, interrupt])
