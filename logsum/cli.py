@@ -20,7 +20,6 @@ from logsum.groups import BY_NIGHT, GROUPINGS
 from logsum.observing import configured_zone
 from logsum.period import NOON, Window
 from logsum.problems import Problems
-from logsum.render.plot import checked_plot
 from logsum.render.style import UNITS, Style
 from logsum.render.text import render
 from logsum.report import Logs, Request, make_report
@@ -88,7 +87,11 @@ def _as_page(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 
 def _as_plot(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-    return None if text is None else checked_plot(text)
+    if text is None:
+        return None
+    from logsum.render.plot import checked_plot
+
+    return checked_plot(text)
 
 
 @click.command(
