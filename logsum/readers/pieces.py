@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -59,46 +60,62 @@ def tasks(parts: Sequence[str], zone: tzinfo, period: Period) -> list[Task]:
 
     Raise OSError where none of them is a log of any known server: that none tells of uploads would say too much.
     """
-    kinds = [_kind(path) for path in parts]
-    if not any(kinds) and any(map(os.path.getsize, parts)):
+    heads = [_head(path) for path in parts]
+    if not any(kind for kind, _begin in heads) and any(map(os.path.getsize, parts)):
         raise OSError(errno.EINVAL, "it is not a log of any known server", parts[-1])
     found: list[list[Piece]] = [[]]
-    for path, kind in zip(parts, kinds, strict=True):
-        for number, piece in enumerate(_pieces(path, kind, zone, period)):
+    clocks = _clocks(zone, period)
+    ends = [*(begin for _kind, begin in heads[1:]), None]  # a file ends when the next one begins
+    for path, (kind, begin), end in zip(parts, heads, ends, strict=True):
+        if clocks and ((end and end < clocks[0]) or (begin and begin > clocks[1])):
+            continue
+        for number, piece in enumerate(_pieces(path, kind, clocks, zone)):
             if (number or _is_independent(piece, zone)) and found[-1]:
                 found.append([])
             found[-1].append(piece)
     return [tuple(one) for one in found if one]
 
 
-def _pieces(path: str, kind: type[Reader] | None, zone: tzinfo, period: Period) -> Iterator[Piece]:
+def _pieces(path: str, kind: type[Reader] | None, clocks: _Clocks | None, zone: tzinfo) -> Iterator[Piece]:
     size = os.path.getsize(path)
     if is_packed(path) or kind not in (xferlog.Reader, vsftpd.Reader):
         yield Piece(path=path, kind=kind, size=size)
         return
     with open(path, "rb", buffering=0) as file:
-        begin, end = _bounds(file.fileno(), size, zone, period)
+        begin, end = _bounds(file.fileno(), size, clocks) if clocks else (0, size)
         while begin < end:
             cut = _cut(file.fileno(), begin + SIZE, end, zone) if kind is xferlog.Reader else end
             yield Piece(path=path, kind=kind, start=begin, end=cut, size=cut - begin)
             begin = cut
 
 
-def _kind(path: str) -> type[Reader] | None:
+def _head(path: str) -> tuple[type[Reader] | None, datetime | None]:
+    """Return who reads a log, and the first of its stamps if they tell all of a time."""
     head = list(islice(lines(path, Problems()), SNIFFED))
     reader = reader_of(head, [kind() for kind in FORMATS])
-    return type(reader) if reader else None
+    for match in filter(None, map(_STAMP.match, head)):
+        with suppress(ValueError):
+            return type(reader) if reader else None, _clock(match)
+    return type(reader) if reader else None, None
 
 
-def _bounds(file: int, size: int, zone: tzinfo, period: Period) -> tuple[int, int]:
-    """Return where the lines of ``period`` begin and end, or a little farther out."""
+_Clocks = tuple[datetime, datetime]  # what a server's clock shows
+
+
+def _clocks(zone: tzinfo, period: Period) -> _Clocks | None:
+    """Return between which stamps the lines of ``period`` are, None for one that no calendar holds."""
     try:
         first = datetime.fromtimestamp((period.start - SLACK) // SECOND, zone).replace(tzinfo=None) - _CHANGE
         last = datetime.fromtimestamp((period.end + SLACK) // SECOND, zone).replace(tzinfo=None) + _CHANGE
     except (OverflowError, ValueError):
-        return 0, size
-    begin, _after = _halved(file, size, first)
-    _before, end = _halved(file, size, last)
+        return None
+    return first, last
+
+
+def _bounds(file: int, size: int, clocks: _Clocks) -> tuple[int, int]:
+    """Return where the lines between two stamps begin and end, or a little farther out."""
+    begin, _after = _halved(file, size, clocks[0])
+    _before, end = _halved(file, size, clocks[1])
     return begin, end
 
 

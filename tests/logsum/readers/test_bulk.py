@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -261,3 +262,24 @@ def test_a_worker_that_is_killed_is_told_and_not_waited_for(tmp_path: Path, monk
     monkeypatch.setattr(bulk, "_do", lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(TemporaryError, match="a process that was reading the log was killed; if memory is short"):
         answer(path, workers=2)
+
+
+def test_of_rotated_logs_only_those_of_the_period_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "xferlog"
+    text = written(path).read_text().split("\n")
+    cuts = [0, 5000, 10_000, len(text)]
+    for number, (begin, end) in enumerate(pairwise(cuts)):
+        part = "".join(f"{one}\n" for one in text[begin:end] if one)
+        if number == 2:
+            path.write_text(part)
+        else:
+            (tmp_path / f"xferlog.{2 - number}.gz").write_bytes(gzip.compress(part.encode()))
+    whole = rows(answer(path))
+    assert len(whole) == 6 * 24 * 60
+    for day, names in (("03", ["xferlog.2.gz"]), ("25", ["xferlog.1.gz"]), ("18", ["xferlog.2.gz", "xferlog.1.gz"])):
+        start = parse_instant(f"2026-10-{day}T00:00:00Z")
+        period = Period(start=start, end=start + 4 * HOUR, zone=UTC)
+        expected = [row for row in whole if row[3] in period]
+        assert rows(answer(path, period)) == expected
+        todo = tasks([f"{path}.2.gz", f"{path}.1.gz", str(path)], NEW_YORK, period)
+        assert {piece.path.rpartition("/")[2] for task in todo for piece in task} == {*names}
