@@ -55,8 +55,13 @@ def width() -> int | None:
 
 
 def _shows_colours() -> bool:
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in {None, "", "dumb"}
+    plain = os.environ.get("NO_COLOR") or _is_dumb()
     return sys.stdout is not None and sys.stdout.isatty() and not plain
+
+
+def _is_dumb() -> bool:
+    """Say whether the terminal takes none of the signs that clear a line or colour it."""
+    return os.environ.get("TERM") in {None, "", "dumb"}
 
 
 def complain(program: str, message: str) -> None:
@@ -77,7 +82,7 @@ def progress(label: str, total: int, unit: str | None = None) -> Iterator[Callab
     ``total`` is the sum of all steps, in bytes or in ``unit`` ("arrivals"), and 0 where it is not known.  A step of 0
     says that the work still goes on.  Elsewhere than on a terminal, and inside another bar, nothing is shown.
     """
-    if sys.stderr is None or _meters or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if sys.stderr is None or _meters or not sys.stderr.isatty() or _is_dumb():
         yield lambda _count: None
         return
     from archq.meter import Meter

@@ -105,11 +105,10 @@ def test_short_work_shows_nothing() -> None:
     assert written_by(STEPS.format(after=60, say="tell('found')")) == "found\r\n"
 
 
-def test_a_terminal_that_cannot_clear_a_line_gets_no_bar() -> None:
-    assert (
-        written_by(STEPS.format(after=0, say="tell('found')"), environment={**os.environ, "TERM": "dumb"})
-        == "found\r\n"
-    )
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_that_cannot_clear_a_line_gets_no_bar(term: str) -> None:
+    script, environment = STEPS.format(after=0, say="tell('found')"), {**os.environ, "TERM": term}
+    assert written_by(script, environment=environment) == "found\r\n"
 
 
 def test_a_pipe_gets_no_bar() -> None:
