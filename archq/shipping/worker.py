@@ -179,7 +179,8 @@ class _Child:
             if any(isinstance(result, Failure) for result in results):
                 break  # a session that failed may be out of step
         if self._lock is not None:
-            os.close(self._lock)  # before the goodbye, which may take its time: the next shipper need not wait for it
+            with contextlib.suppress(OSError):  # it is free then, whatever is said
+                os.close(self._lock)  # before the goodbye, which takes its time: the next shipper need not wait for it
         self._close()
 
     def _next_jobs(self) -> Sequence[Job] | None:

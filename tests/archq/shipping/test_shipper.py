@@ -585,6 +585,14 @@ def test_a_worker_whose_session_is_ended_ends_whatever_others_do(tmp_path: Path)
     second.kill()
 
 
+def test_a_worker_says_goodbye_though_the_lock_cannot_be_closed(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    worker = Worker(instrument.spool, instrument.config.queues["archive"], Throttle(None), lock=1 << 30)  # none at all
+    worker.retire()
+    wait_for(lambda: not worker.is_alive())
+    assert worker._process.exitcode == 0
+
+
 class NoMoreProcessesError(BlockingIOError):
     """What fork(2) says at a limit of processes: EAGAIN, as if somebody else had a lock."""
 
