@@ -15,11 +15,11 @@ import struct
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 # linux/ptrace.h
 _POKEUSER, _SYSCALL, _SEIZE, _INTERRUPT, _LISTEN, _GET_SYSCALL_INFO = 6, 24, 0x4206, 0x4207, 0x4208, 0x420E
@@ -77,9 +77,16 @@ class Loss:
         if self.call not in _OF_DESCRIPTORS:
             return True
         try:
-            return os.readlink(f"/proc/{pid}/fd/{argument}").startswith(self.places)
+            is_here = os.readlink(f"/proc/{pid}/fd/{argument}").startswith(self.places)
+            return is_here and (self.call != NUMBERS["close"] or _may_write(pid, argument))
         except FileNotFoundError:
             return False
+
+
+def _may_write(pid: int, descriptor: int) -> bool:
+    """Say whether a descriptor was opened for writing: of others a file server has nothing to say at their end."""
+    flags = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text().split("flags:")[1].split()[0]
+    return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 @contextmanager
