@@ -98,6 +98,7 @@ def _instrument_computer(wishes: dict[str, Any], path: str) -> InstrumentCompute
         wishes = about_instrument_computer(wishes, system=system, path=path)
     elif path == SYSTEM_FILE:
         wishes = {"spool": "/var/spool/archq", **wishes}
+    _check_nights(wishes)
     host = InstrumentComputer(**_absolute(wishes, "spool", "password_file", "key"))
     if host.group and not host.spool:
         raise UsageError("--group: a spool that a group shares needs a place: say --spool DIR too")
@@ -172,6 +173,7 @@ def _archive_host(wishes: dict[str, Any], path: str) -> ArchiveHost:
 
         _refuse_questions("--incoming DIR")
         wishes = about_archive_host(wishes, path=path)
+    _check_nights(wishes)
     wishes = {key: value for key, value in wishes.items() if key != "drop_box"}
     if wishes.get("instruments") and "directory" not in wishes:
         raise UsageError("--instrument: say with --directory below which directory its archive is to be")
@@ -229,6 +231,13 @@ def _chroot(host: ArchiveHost) -> Iterator[Finding]:
 
 
 # Both.
+
+
+def _check_nights(wishes: dict[str, Any]) -> None:
+    """Raise UsageError for nights that are nobody's: they would be left out without a word."""
+    for key in ("zone", "rollover"):
+        if key in wishes and not wishes.get("instruments"):
+            raise UsageError(f"--{key} {wishes[key]}: say with --instrument whose nights are meant")
 
 
 def _refuse_questions(option: str) -> None:

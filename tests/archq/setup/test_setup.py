@@ -165,6 +165,8 @@ def test_a_configuration_is_never_written_over_by_itself(host: Host) -> None:
         (("--url", "file:/in", "--group", "no-such-group"), "--group: a spool that a group shares needs a place"),
         (("--url", "file:/in", "--incoming", "/in"), "--incoming is for the archive host: say --archive too"),
         (("--url", "file:/in", "--user"), "so that --system or --user would not be read: unset it"),
+        (("--url", "file:/in", "--zone", "MST"), "--zone MST: say with --instrument whose nights are meant"),
+        (("--archive", "--incoming", "/in", "--rollover", "12:00"), "--rollover 12:00: say with --instrument whose"),
         (("--system", "--user"), "say --system or --user, not both"),
         (("--archive",), "say --incoming DIR; on a terminal all is asked for"),
         (
