@@ -156,21 +156,22 @@ class Collector:
         if not found or hours is None or not _remember_time(block, source.clock):
             self.take(reader.read(lines_of((block,)), source))
             return
-        _year, rows = found
-        singly = [
-            (place, upload)
-            for place, line in (enumerate(rows.irregular) if any(rows.irregular) else ())
-            if line
-            for upload in reader.read((line,), source)
-        ]
+        singly = self._take_regular(found[1], hours)
+        for place, line in enumerate(found[1].irregular) if any(found[1].irregular) else ():
+            singly += [(place, upload) for upload in (reader.read((line,), source) if line else ())]
+        _remember_time(block, source.clock)
+        self.take(upload for _place, upload in sorted(singly, key=itemgetter(0)))
+
+    def _take_regular(self, rows: Rows, hours: Mapping[bytes, int]) -> list[tuple[int, Upload]]:
+        """Add all regular rows but those that have to be looked at singly; return these with their places."""
+        singly: list[tuple[int, Upload]] = []
         prefixes = {*rows.prefixes} - {b""}
         for prefix in prefixes:
             wire = _example(prefix)
             title = self._question.scope.title_of(wire.instrument) if wire else None
             if wire and title and (len(prefixes) > 1 or not self._take_all(rows, hours, title)):
                 singly += self._take_rows(rows, hours, prefix, wire.instrument, title)
-        _remember_time(block, source.clock)
-        self.take(upload for _place, upload in sorted(singly, key=itemgetter(0)))
+        return singly
 
     def _take_plain_block(self, block: bytes, reader: Reader, source: Source) -> bool:
         """Take a block of which only sizes and times matter, and return False where more does."""
@@ -199,9 +200,10 @@ class Collector:
             begin, end = _date(first), _date(last)
         except ValueError:
             return None
-        days = [begin + timedelta(days=number) for number in range((end - begin).days + 1)]
-        if not 0 < len(days) <= _MOST_DAYS or begin.year != end.year:
+        count = (end - begin).days + 1
+        if not 0 < count <= _MOST_DAYS or begin.year != end.year:
             return None
+        days = [begin + timedelta(days=number) for number in range(count)]
         begins = [_beginning_of_day(day, source.clock) for day in days]
         is_within = all(one is not None and self._start <= one <= self._end - _DAY_AND_LEAP for one in begins)
         return days if is_within else None
