@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.faults.scenarios import Stage
     from tests.faults.variants import Variant
 
-QUICK = LONG = Limits(seconds=120, points=1000)
+QUICK = LONG = Limits(seconds=180, points=1000)
 TABLE = Path(__file__).parents[2] / ".cache" / "sensitivity.md"
 
 ENOUGH = Limits(

@@ -58,6 +58,10 @@ def no_fsync_of_directories() -> None:
     durable.sync = lambda descriptor: None if stat.S_ISDIR(os.fstat(descriptor).st_mode) else honest(descriptor)
 
 
+def nothing_is_synced() -> None:
+    durable.sync = durable.sync_filesystem = never
+
+
 def id_before_the_commit() -> None:
     honest = Draft.commit
 
@@ -156,6 +160,11 @@ def claim_without_a_look() -> None:
     durable.take = take
 
 
+def lost_replies_are_believed() -> None:
+    durable._is = lambda *_arguments: False
+    durable._exists = lambda *_arguments: False
+
+
 def links_are_followed() -> None:
     durable._READ_UNFOLLOWED = os.O_RDONLY | os.O_CLOEXEC
     durable._DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -195,6 +204,7 @@ def one_write_is_enough() -> None:
 ALL = [
     Variant("files are not synced", no_fsync_of_files, "lint", SUBMIT),
     Variant("directories are not synced", no_fsync_of_directories, "lint", SWEEP),
+    Variant("nothing is synced", nothing_is_synced, "powercut", SUBMIT),
     Variant("the id is printed before the commit", id_before_the_commit, "kills", SUBMIT),
     Variant("all files get the same id", same_id_for_all_files, "kills", SUBMIT),
     Variant("request numbers without a lock", numbers_without_a_lock, "load"),
@@ -208,6 +218,7 @@ ALL = [
     Variant("gone from incoming before published", gone_before_published, "kills", SWEEP),
     Variant("told before published", told_before_published, "kills", SWEEP),
     Variant("claimed without a look", claim_without_a_look, "load"),
+    Variant("a lost reply is believed", lost_replies_are_believed, "lostreplies", SWEEP),
     Variant("a short write is taken for a whole one", one_write_is_enough, "shortwrites", SWEEP),
     Variant("an error of a rename is believed without a look", errors_are_believed, "lostreplies", SWEEP),
     Variant("links are followed", links_are_followed, "zoo"),
