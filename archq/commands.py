@@ -9,7 +9,7 @@ import click
 
 from archq import suggestions
 from archq.completion import SHELLS
-from archq.console import progress, tell, width
+from archq.console import Colour, progress, tell, width
 from archq.errors import ArchqError, ExitStatus, UsageError
 from archq.submitting import warn
 from archq.version import __version__
@@ -35,10 +35,10 @@ _options = click.option(
 _priority = click.IntRange(1, 100)
 
 
-def _tell_broken(line: str) -> None:
+def _tell_broken(line: str, colour: Colour = Colour.PLAIN) -> None:
     from archq.listing import broken
 
-    for part in broken(line, width()):
+    for part in broken(line, width(), colour):
         tell(*part)
 
 

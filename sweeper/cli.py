@@ -74,7 +74,7 @@ def _examine(jobs: list[Job]) -> int:
 
     findings = [finding for job in jobs for finding in examine(job)]
     for finding in findings:
-        click.echo(console.printable(str(finding)))
+        console.tell(str(finding), console.Colour.RED if finding.remedy else console.Colour.PLAIN)
     return ExitStatus.CONFIGURATION if any(finding.remedy for finding in findings) else ExitStatus.DONE
 
 

@@ -28,8 +28,8 @@ sys.exit(main())
 """
 
 
-def written_by(script: str, *, width: int = 80, environment: Mapping[str, str] = os.environ) -> str:
-    """Return what a Python script writes on a terminal that it has to itself; it has to end with 0."""
+def written_by(script: str, *, width: int = 80, environment: Mapping[str, str] = os.environ, status: int = 0) -> str:
+    """Return what a Python script writes on a terminal that it has to itself; it has to end with ``status``."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     settings = {"TERM": "xterm", **environment}
@@ -37,7 +37,7 @@ def written_by(script: str, *, width: int = 80, environment: Mapping[str, str] =
         os.close(theirs)
         written = b"".join(iter(lambda: _read(ours), b""))
         os.close(ours)
-    assert program.returncode == 0, written.decode()
+    assert program.returncode == status, written.decode()
     return written.decode()
 
 

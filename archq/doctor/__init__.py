@@ -8,8 +8,10 @@ import stat
 from typing import TYPE_CHECKING
 
 from archq.config import load
+from archq.console import Colour
 from archq.doctor.visit import Finding, Verdict, visit
 from archq.errors import ArchqError, ConfigurationError, ExitStatus, UsageError
+from archq.listing import Line
 from archq.quantities import format_size
 from archq.spool import STATES, Spool
 from archq.spool.housekeeping import free_space
@@ -20,17 +22,23 @@ from archq.zones import find_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
     from archq.config import Config, QueueSettings
 
-    Say = Callable[[str], None]
+    class Say(Protocol):
+        """Tells a line, on a terminal in its colour."""
+
+        def __call__(self, line: str, colour: Colour = ..., /) -> None:
+            """Tell it."""
+
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}", re.ASCII)
 _WORLD = stat.S_IRWXO
 PARTS = ("archq", "instrument", "sweeper", "logsum")  # of the configuration: all of them, whoever reads them
 
 
-def examine(queue: str | None, pin: str | None, say: Say, complain: Say) -> ExitStatus:
+def examine(queue: str | None, pin: str | None, say: Say, complain: Callable[[str], None]) -> ExitStatus:
     """Examine ``queue``, or all; tell ``say`` a line for each step, and return the status that says most.
 
     ``complain`` is told in a line what cannot be used.  ``pin`` is the fingerprint of a host key to trust.  Raise
@@ -39,12 +47,12 @@ def examine(queue: str | None, pin: str | None, say: Say, complain: Say) -> Exit
     pin = _checked_pin(pin)
     config = load(*PARTS)
     check_values(config)
-    say(line_of(Finding(step="configuration", text=config.path or "")))
+    say(*line_of(Finding(step="configuration", text=config.path or "")))
     chosen = [chosen_queue(config, queue)] if queue else list(config.queues.values()) or [chosen_queue(config, None)]
     _check_pin_has_use(pin, chosen)
     findings = {"the spool": list(_spool_findings(config))}
     for finding in findings["the spool"]:
-        say(line_of(finding))
+        say(*line_of(finding))
     findings |= {f"queue {settings.name}": _examine_queue(config, settings, pin, say) for settings in chosen}
     failed = {what: one for what, found in findings.items() for one in found if one.verdict is Verdict.FAILED}
     for what, one in failed.items():
@@ -57,7 +65,7 @@ def _examine_queue(config: Config, settings: QueueSettings, pin: str | None, say
     say(f"queue {settings.name}: {destination}")
     findings = []
     for finding in visit(settings, pin if destination.scheme == "sftp" else None):
-        say(line_of(finding, indent="  "))
+        say(*line_of(finding, indent="  "))
         findings.append(finding)
     if findings[-1].step == "account" and findings[-1].verdict is Verdict.OK:
         _tell_shipper(config, settings, findings[-1].text)
@@ -74,9 +82,10 @@ def _tell_shipper(config: Config, settings: QueueSettings, account: str) -> None
         return  # the spool's own line has said so
 
 
-def line_of(finding: Finding, indent: str = "") -> str:
-    """Return how a step and its result are told."""
-    return f"{indent}{finding.step + ':':<14} {finding}"
+def line_of(finding: Finding, indent: str = "") -> Line:
+    """Return how a step and its result are told; what failed stands out."""
+    colour = Colour.RED if finding.verdict is Verdict.FAILED else Colour.PLAIN
+    return Line(f"{indent}{finding.step + ':':<14} {finding}", colour)
 
 
 # The configuration.

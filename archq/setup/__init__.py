@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     import pwd
     from collections.abc import Callable, Iterator
 
+    from archq.doctor import Say
     from archq.setup.sites import Sections
-
-    Say = Callable[[str], None]
 
 _SHARED, _OURS, _PUBLIC = 0o2770, 0o700, 0o755
 _MEMBERS = 0o3770  # each member has a directory of its own in it, which the others cannot rename
@@ -40,7 +39,14 @@ _NEXT = (
 
 
 def set_up(
-    wishes: dict[str, Any], say: Say, complain: Say, *, archive: bool, system: bool, user: bool, force: bool
+    wishes: dict[str, Any],
+    say: Say,
+    complain: Callable[[str], None],
+    *,
+    archive: bool,
+    system: bool,
+    user: bool,
+    force: bool,
 ) -> int:
     """Set an instrument computer up, or with ``archive`` an archive host; tell ``say`` what was done and found.
 
@@ -111,10 +117,10 @@ def _set_up_instrument(host: InstrumentComputer, path: str, say: Say) -> int:
     text = _checked_text(host.sections(), path)
     findings = [made(spool)] if spool else []
     for finding in findings:
-        say(line_of(finding))
+        say(*line_of(finding))
     if host.password and host.password_file:
         _write_password(host.password_file, host.password, owner)
-        say(line_of(Finding(step="password", text=host.password_file)))
+        say(*line_of(Finding(step="password", text=host.password_file)))
     _write(path, text, say)
     status = max([doctor(owner, path), *(finding.status for finding in findings)])
     done = "all of it works: archq submit -w FILE sends a first file"
@@ -181,13 +187,15 @@ def _archive_host(wishes: dict[str, Any], path: str) -> ArchiveHost:
     return host if host.owner or host.group else replace(host, owner=our_account().pw_name)
 
 
-def _set_up_archive(host: ArchiveHost, path: str, say: Say, complain: Say, drop_box: str | None) -> int:
+def _set_up_archive(
+    host: ArchiveHost, path: str, say: Say, complain: Callable[[str], None], drop_box: str | None
+) -> int:
     places, members = _places(host)
     text = _checked_text(host.sections(), path)
     findings = [made(place) for place in places] + members + list(_chroot(host))
     _write(path, text, say)
     for finding in findings:
-        say(line_of(finding))
+        say(*line_of(finding))
     for name in [drop_box] if drop_box else DROP_BOXES:
         text = host.drop_box((examples() / "archive" / DROP_BOXES[name]).read_text())
         for line in ("", f"# -- /{DROP_BOXES[name]} --", *text.rstrip("\n").split("\n")):
@@ -265,14 +273,14 @@ def _write(path: str, text: str, say: Say) -> None:
     try:
         durable.make_directory(os.path.dirname(path), _PUBLIC)
         if os.path.lexists(path):
-            say(line_of(Finding(step="kept", text=_kept(path))))
+            say(*line_of(Finding(step="kept", text=_kept(path))))
             durable.write_over(path, text.encode(), 0o644)
         else:
             durable.write_new(path, text.encode(), 0o644)
             durable.sync_directory(os.path.dirname(path))
     except OSError as error:
         raise CannotCreateError(str(from_os_error(error, f"write the configuration {path}"))) from error
-    say(line_of(Finding(step="written", text=path)))
+    say(*line_of(Finding(step="written", text=path)))
 
 
 def _kept(path: str) -> str:

@@ -141,6 +141,15 @@ def test_a_held_request_is_yellow_on_a_terminal_unless_colours_are_unwanted(wait
         assert "\x1b" not in written_by(script, environment={**coloured, **plain})
 
 
+def test_what_doctor_finds_wrong_is_red_and_broken_between_words(waiting: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "incoming").rmdir()
+    coloured = {name: value for name, value in waiting.items() if name != "NO_COLOR"}
+    written = written_by(STATUS.format(words="'doctor', '-d', 'archive'"), status=69, environment=coloured)
+    assert "\x1b[31m  directory:     failed: cannot enter the directory: no such file or" in written
+    assert written.count("\x1b[31m") >= 2
+    assert "\x1b[31mspool:" not in written
+
+
 def test_a_pipe_gets_neither_colours_nor_cut_lines(waiting: Mapping[str, str], capfd: pytest.CaptureFixture) -> None:
     assert console.width() is None
     status = os.spawnvpe(os.P_WAIT, "sh", ["sh", "-c", "python3 -m archq.cli status"], {**waiting})
