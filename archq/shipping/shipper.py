@@ -39,7 +39,7 @@ from archq.spool.queuestate import QueuePhase, QueueState
 from archq.transports.base import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from archq.config import QueueSettings
     from archq.spool import RequestId, Spool, SpooledFile, Ticket
@@ -341,17 +341,30 @@ class Shipper:
         return self._settings.connections > 1 and large >= self._settings.connections - 1
 
     def _start(self, candidates: Sequence[Candidate]) -> None:
-        limits = {}
+        tickets: dict[RequestId, Ticket] = {}
         for request in {candidate.request: None for candidate in candidates}:
             with self._excusing(request):
-                limits[request] = self._spool.ticket(QUEUED, request).maxftp
-        candidates = [candidate for candidate in candidates if candidate.request in limits]
+                tickets[request] = self._spool.ticket(QUEUED, request)
+        candidates = [candidate for candidate in candidates if candidate.request in tickets]
+        if len(candidates) > 1:
+            candidates = list(self._for_one_place(candidates, tickets))
         if not candidates:
             return
-        each = (self._settings.maxftp if limit is None else limit for limit in limits.values())
+        limits = (tickets[candidate.request].maxftp for candidate in candidates)
+        each = (self._settings.maxftp if limit is None else limit for limit in limits)
         maxftp = min((limit for limit in each if limit), default=0.0)
         worker = self._given(candidates)
         self._running[worker] = Running(candidates=candidates, began=time.monotonic(), maxftp=maxftp)
+
+    def _for_one_place(
+        self, candidates: Iterable[Candidate], tickets: Mapping[RequestId, Ticket]
+    ) -> Iterator[Candidate]:
+        """Yield what goes to the queue's own destination; what was sent elsewhere meanwhile is left for later."""
+        for candidate in candidates:
+            if tickets[candidate.request].remote:
+                self._agenda.add(replace(candidate, alone=True))
+            else:
+                yield candidate
 
     def _given(self, candidates: Sequence[Candidate]) -> Worker:
         """Return a worker that has begun with ``candidates``; an idle one may have been killed meanwhile."""

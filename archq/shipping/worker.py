@@ -217,7 +217,8 @@ class _Child:
         return f"{error}{limit}"
 
     def _deliver(self, jobs: Sequence[Job]) -> list[Delivered | Failure]:
-        remote = self._spool.ticket(QUEUED, jobs[0][0]).remote
+        # Several go to the queue's own destination, whatever their requests want since they were given to us.
+        remote = self._spool.ticket(QUEUED, jobs[0][0]).remote if len(jobs) == 1 else None
         if not remote:
             return self._send(jobs, self._own_session())
         try:

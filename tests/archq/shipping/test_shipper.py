@@ -536,6 +536,34 @@ def shipped(spool: Spool, instrument: Instrument) -> tuple[ExitStatus, list[str]
     return status, complaints
 
 
+class RedirectingSpool(Spool):
+    """Somebody sends the request ``number`` elsewhere, of which the shipper has not heard yet when it takes it up."""
+
+    number = 0
+    elsewhere = ""
+
+    def tell(self, event: str, *facts: Mapping[str, str]) -> None:
+        super().tell(event, *facts)
+        request = RequestId(self.number, "archive")
+        if event == "sent" and request in self.requests(QUEUED):
+            self.alter(QUEUED, request, replace(self.ticket(QUEUED, request), rempath=self.elsewhere))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_what_is_sent_elsewhere_in_the_last_moment_goes_there_and_takes_nothing_along(
+    tmp_path: Path, number: int
+) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1")
+    for _ in range(3):  # the first goes alone, the others together
+        instrument.submit()
+    spool = RedirectingSpool(instrument.config.spool)
+    spool.number, spool.elsewhere = number, str(tmp_path / "other")
+    redirected = spool.file(QUEUED, RequestId(number, "archive"), 1).control.id
+    assert shipped(spool, instrument) == (ExitStatus.DONE, [])
+    assert list(arrived(tmp_path / "other")) == [redirected]
+    assert len(arrived(tmp_path / "incoming")) == 2
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
