@@ -18,6 +18,7 @@ REDRAWN_EVERY = 0.2  # seconds
 RATE_OF = 10.0  # the last seconds, whose rate is shown: that of the beginning says little about the end
 _NARROWEST_BAR, _WIDEST_BAR = 8, 40  # columns
 _NARROWEST_LABEL = 12
+_LEFT_FREE = 3  # columns, for the ^C of whoever interrupts and for the cursor: a line that is broken cannot be cleared
 _CLEAR = "\r\x1b[K"
 
 
@@ -75,10 +76,10 @@ def line(label: str, done: int, total: int, rate: float, unit: str | None, width
     percent = f" {int(100 * share):3d}%" if total else ""
     left = f"  {format_duration((total - done) / rate)} left" if rate > 0 and done < total else ""
     words = f" {_amount(done, total, unit)}  {_rate(rate, unit)}{left}"
-    room = width - 1 - len(percent) - len(words)
+    room = width - _LEFT_FREE - len(percent) - len(words)
     label = shortened(label, max(room, _NARROWEST_LABEL))
     bar = _bar(share, room - len(label) - len(" []")) if total else ""
-    return f"{label}{percent}{bar}{words}"[: width - 1]
+    return f"{label}{percent}{bar}{words}"[: width - _LEFT_FREE]
 
 
 def _bar(share: float, room: int) -> str:

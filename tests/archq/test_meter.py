@@ -27,20 +27,20 @@ MB = 1_000_000
     ("width", "shown"),
     [
         (100, "copying  43% [#################                       ] 1.2 GB of 2.8 GB  210.3 MB/s  8 s left"),
-        (80, "copying  43% [##########               ] 1.2 GB of 2.8 GB  210.3 MB/s  8 s left"),
+        (80, "copying  43% [#########              ] 1.2 GB of 2.8 GB  210.3 MB/s  8 s left"),
         (60, "copying  43% 1.2 GB of 2.8 GB  210.3 MB/s  8 s left"),
-        (30, "copying  43% 1.2 GB of 2.8 GB"),
+        (32, "copying  43% 1.2 GB of 2.8 GB"),
     ],
 )
 def test_the_bar_has_the_room_that_the_words_leave(width: int, shown: str) -> None:
     text = line("copying", 1204 * MB, 2800 * MB, 210.3 * MB, None, width)
     assert text == shown
-    assert len(text) < width
+    assert len(text) + len("^C") < width  # which a terminal shows for the interrupt key, and must not break the line
 
 
 def test_a_long_label_makes_room_for_the_rest() -> None:
     text = line("checking /data/oir/ARCHMINICAM/2026.1120", 5 * MB, 10 * MB, 1 * MB, None, 60)
-    assert text == "checking /data/…  50% 5.0 MB of 10.0 MB  1.0 MB/s  5 s left"
+    assert text == "checking /dat…  50% 5.0 MB of 10.0 MB  1.0 MB/s  5 s left"
 
 
 def test_what_is_counted_has_its_name() -> None:
