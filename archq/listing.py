@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from archq.console import Colour, printable
 from archq.instants import SECOND
-from archq.meter import shortened
+from archq.meter import columns, shortened
 from archq.quantities import format_duration, format_size
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def request_lines(statuses: Iterable[RequestStatus], now: int, width: int | None
     """
     shown = list(statuses)
     rows = [_row(one, now) for one in shown]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     for one, row in zip(shown, rows, strict=True):
-        text = "  ".join(_columns(row, widths)).rstrip()
+        text = "  ".join(_aligned(row, widths)).rstrip()
         yield Line(text if width is None else shortened(text, width), _COLOURS.get(one.state, Colour.PLAIN))
         if one.reason:
             soonest = min((file.next_try for file in one.files if file.next_try), default=0)
@@ -58,9 +58,10 @@ def _row(one: RequestStatus, now: int) -> Sequence[str]:
     return one.request, printable(one.user), format_size(one.size), files, age, one.state, printable(one.title)
 
 
-def _columns(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
     for number, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.rjust(width) if number in _TO_THE_RIGHT else cell.ljust(width)
+        blanks = " " * (width - columns(cell))
+        yield f"{blanks}{cell}" if number in _TO_THE_RIGHT else f"{cell}{blanks}"
 
 
 def queue_lines(one: QueueStatus, now: int, width: int | None) -> Iterator[Line]:

@@ -101,7 +101,24 @@ def _rate(rate: float, unit: str | None) -> str:
 
 def shortened(text: str, width: int) -> str:
     """Return ``text``, or what fits into ``width`` columns of it and an ellipsis."""
-    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+    if columns(text) <= width:
+        return text
+    room, kept = width - 1, ""
+    for sign in text:
+        room -= columns(sign)
+        if room < 0:
+            break
+        kept += sign
+    return f"{kept}…"
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes: signs of East Asia take two, accents none of their own."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(sign) else 1 + (east_asian_width(sign) in "WF") for sign in text)
 
 
 def width_of(stream: TextIO) -> int:

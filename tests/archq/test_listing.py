@@ -10,6 +10,7 @@ import pytest
 from archq import console
 from archq.console import Colour
 from archq.listing import queue_lines, queue_table, request_lines
+from archq.meter import columns
 from archq.status import FileStatus, QueueStatus, RequestStatus
 from tests.archq.instrument import Instrument
 from tests.terminal import left_of, written_by
@@ -83,6 +84,12 @@ def test_what_steers_a_terminal_is_as_wide_as_it_is_shown() -> None:
     [line] = request_lines([request("archive-1", "\x1b[2J" * 20)], NOW, 80)
     assert line.text.endswith(r"\x1b[2J\x1b[2J…")
     assert len(line.text) == 80
+
+
+def test_signs_that_take_two_columns_are_counted_so() -> None:
+    lines = [line.text for line in request_lines([request("archive-1", "すばる望遠鏡" * 5)], NOW, 80)]
+    assert lines == ["archive-1  observer  2.0 MB  1 file  90 s  queued  すばる望遠鏡すばる望遠鏡すば…"]
+    assert columns(lines[0]) == 80
 
 
 def test_nothing_queued_is_nothing_shown() -> None:

@@ -57,7 +57,9 @@ def test_what_stands_still_has_no_time_left_and_what_grew_is_not_more_than_all()
     assert line("copying", 12 * MB, 10 * MB, 1 * MB, None, 50) == "copying 100% 12.0 MB of 10.0 MB  1.0 MB/s"
 
 
-@pytest.mark.parametrize(("text", "shown"), [("abc", "abc"), ("abcd", "ab…"), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("abc", "abc"), ("abcd", "ab…"), ("", ""), ("望遠鏡", "望…"), ("e\u0301té", "e\u0301té")]
+)
 def test_what_does_not_fit_ends_in_an_ellipsis(text: str, shown: str) -> None:
     assert shortened(text, 3) == shown
 
