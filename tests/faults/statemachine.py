@@ -120,6 +120,7 @@ class LineMachine(RuleBasedStateMachine):
         line = NearLine.at(self.home / "line")
         self.line = line.build("connections = 1\n")
         self.promised: dict[int, set[str]] = {}  # a request's number, which stays: the names of its files
+        self.further = 0  # tries that were made
         self.moved: set[str] = set()  # paths of what an astronomer took out of the archive
 
     # What people do.
@@ -214,9 +215,9 @@ class LineMachine(RuleBasedStateMachine):
         if found := sorted(self.line.incoming.glob("*.cf")):
             control = found[which % len(found)]
             data = control.with_suffix(".df")
-            base, _dot, attempt = control.stem.rpartition(".")
-            further = control.with_name(f"{base}.{int(attempt) + 7}.cf")
-            if data.exists() and not further.exists():
+            self.further += 1  # a name is never used twice
+            further = control.with_name(f"{control.stem.rpartition('.')[0]}.{1000 + self.further}.cf")
+            if data.exists():
                 shutil.copy2(data, further.with_suffix(".df"))
                 shutil.copy2(control, further)
 
