@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 LOOK = 1.0  # seconds between two looks at the directories' timestamps
 SWEEP = 10.0  # seconds after which a sweep is due whatever the timestamps say
 
-_CLOSE_WRITE, _MOVED_TO = 0x8, 0x80  # inotify(7)
+# inotify(7): written; renamed; or linked, and then its first name removed, which is how OpenSSH renames unless it is
+# asked for the POSIX way.  While a file has both names it is not taken yet.
+_ARRIVALS = 0x8 | 0x80 | 0x100 | 0x200  # IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_DELETE
 _EVENTS = 1 << 16  # bytes of them read at once
 
 
@@ -125,7 +127,7 @@ class _Events:
         """Listen to ``paths``; to say it again is fine, and takes in a directory that has been made anew."""
         if self._library and self.descriptor is not None:
             for path in paths:
-                self._library.inotify_add_watch(self.descriptor, os.fsencode(path), _CLOSE_WRITE | _MOVED_TO)
+                self._library.inotify_add_watch(self.descriptor, os.fsencode(path), _ARRIVALS)
 
     def drain(self) -> None:
         """Forget what has been heard."""
