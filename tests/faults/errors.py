@@ -88,7 +88,7 @@ def _point(
     hit = [one for one in trace.read_text(errors="replace").split("\n") if "(INJECTED)" in one]
     tally.injected += bool(hit)
     if all(str(line.home) in one or str(line.incoming) in one for one in hit):  # in a second process it may be a pipe
-        yield from judged(ended)
+        yield from judged(ended, faults=len(hit))
         if call in _NAMED and "cannot go on" in ended.errors:
             yield f"does not say where: {ended.errors.strip()}"
     yield from invariants.always(line)
@@ -97,8 +97,8 @@ def _point(
     yield from invariants.aftermath(line, scene.program, scene.words)
 
 
-def judged(ended: Ended) -> Iterator[str]:
-    """Yield what a user could not make sense of."""
+def judged(ended: Ended, *, faults: int = 1) -> Iterator[str]:
+    """Yield what a user could not make sense of; each of the ``faults`` may be told once."""
     told = [line for line in ended.errors.split("\n") if line]
     if ended.status < 0 or ended.status in _OWN_BUG or ended.status not in set(ExitStatus):
         yield f"exit status {ended.status}: {ended.errors.strip()}"
@@ -107,5 +107,5 @@ def judged(ended: Ended) -> Iterator[str]:
     if strange := [line for line in told if not line.startswith(("archq: ", "sweeper: "))]:
         yield f"not a message of ours: {strange[0]} … {told[-1]}"
     for message, count in Counter(told).items():
-        if count > 1:
+        if count > max(faults, 1):
             yield f"told {count} times: {message}"

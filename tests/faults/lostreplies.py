@@ -102,7 +102,8 @@ def _point(
     except TimeoutError as hung:
         yield str(hung)
         return
-    tally.injected += int(told.read_text())
-    yield from judged(ended)
+    lost = int(told.read_text())  # in each of several processes, perhaps
+    tally.injected += lost
+    yield from judged(ended, faults=lost)
     yield from invariants.always(line)
     yield from invariants.aftermath(line, scene.program, scene.words)
