@@ -62,6 +62,7 @@ STATES = (QUEUED, SENT, CANCELLED)
 DEAD_WRITER_AGE = 3600.0  # seconds: a writer between mkdir and its lock looks dead, but not for an hour
 
 SYNCED_TOGETHER = 32  # files of a request from which on one wait for the whole disk is shorter than one for each
+_MOST_OPEN = 2 * SYNCED_TOGETHER  # files: many systems let a process have no more than 1024 open
 
 _REQUEST_ID = pattern(r"([A-Za-z0-9_][A-Za-z0-9_-]{0,63})-([1-9][0-9]{0,17})")
 
@@ -446,9 +447,16 @@ class Draft:
             durable.begin_writing(descriptor, size)
 
     def finish(self) -> None:
-        """See to it that the file that was created last, and is written now, is synced at the commit."""
+        """See to it that the file that was created last, and is written now, is synced at the commit at the latest."""
         if self.together:
             os.close(self.opened.pop())
+        elif len(self.opened) >= _MOST_OPEN:
+            self._sync_opened()
+
+    def _sync_opened(self) -> None:
+        for descriptor in self.opened:
+            durable.sync(descriptor)
+        self.close()
 
     def write(self, name: str, content: bytes) -> None:
         """Make the file ``name`` of the draft."""
@@ -491,9 +499,8 @@ class Draft:
         if self.together:
             durable.sync_filesystem(self.directory)
         else:
-            for descriptor in (*self.opened, self.directory):
-                durable.sync(descriptor)
-        self.close()
+            self._sync_opened()
+            durable.sync(self.directory)
         durable.move_new(self.path, self.spool.place(QUEUED, str(request)))  # from here on it is queued
         try:
             durable.sync_directory(self.spool.place(QUEUED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,3 +103,35 @@ def test_an_old_kernel_that_keeps_errors_to_itself_is_not_relied_on(
     system = os.uname_result(("Linux", "host", release, "#1", "x86_64"))
     monkeypatch.setattr(os, "uname", lambda: system)
     assert durable.can_sync_filesystem() is tells
+
+
+def test_as_many_files_as_one_likes_need_few_descriptors_where_each_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "can_sync_filesystem", lambda: False)  # Linux before 5.8: RHEL 8, CentOS 7
+    names = [f"img{number:04d}.fits" for number in range(300)]
+    instrument = Instrument.at(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 200, hard))
+    try:
+        request = instrument.submit(*names)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(instrument.spool.files(QUEUED, request)) == len(names)
+
+
+def test_every_one_of_many_files_is_synced_before_they_are_queued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "can_sync_filesystem", lambda: False)
+    instrument = Instrument.at(tmp_path)
+    instrument.submit()  # the spool is made
+    synced: list[str] = []
+    original = durable.sync
+    monkeypatch.setattr(
+        durable, "sync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), original(file))
+    )
+    instrument.submit(*(f"img{number:04d}.fits" for number in range(100)))
+    files = [os.path.basename(path) for path in synced[: synced.index(instrument.spool.place(QUEUED))]]
+    wanted = [f"{part}.{kind}" for part in range(1, 101) for kind in ("df", "cf")]
+    assert sorted(files[:-1]) == sorted([*wanted, "request"])
