@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_CUT = durable.CUT.decode().rstrip("\n")
+_CUT = durable.CUT.rstrip(b"\n")
 
 
 def format_entries(entries: Iterable[tuple[int, FileState]]) -> bytes:
@@ -35,18 +35,18 @@ def parse_journal(content: bytes, only: int | None = None) -> dict[int, FileStat
 
     What a dead writer left unfinished says nothing: whoever wrote it had not gone on yet.
     """
+    lines = content.split(b"\n")[:-1]
+    if only is not None:
+        lines = [line for line in lines if line.startswith(b"part=%d " % only)]
+    last = {}
+    for line in lines:  # bytes, as one that was cut may end within a letter
+        if line and not line.endswith(_CUT):
+            part, _, rest = line.partition(b" ")
+            last[part] = rest
     try:
-        lines = content[: content.rfind(b"\n") + 1].decode().split("\n")
+        return {_number(part.decode()): record_of(FileState, _pairs(rest.decode())) for part, rest in last.items()}
     except UnicodeDecodeError as error:
         raise MalformedError(f"not a journal of deliveries: {error}") from error
-    if only is not None:
-        lines = [line for line in lines if line.startswith(f"part={only} ")]
-    last = {}
-    for line in lines:
-        if line and not line.endswith(_CUT):
-            part, _, rest = line.partition(" ")
-            last[part] = rest
-    return {_number(part): record_of(FileState, _pairs(rest)) for part, rest in last.items()}
 
 
 def _number(word: str) -> int:

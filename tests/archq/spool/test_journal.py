@@ -43,6 +43,15 @@ def test_a_line_that_was_cut_short_says_nothing_now_and_after_the_next_one(tmp_p
     assert parse_journal(journal.read_bytes()) == {1: BEGUN, 2: SENT}
 
 
+def test_a_line_that_was_cut_within_a_letter_says_nothing_either(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    entry = format_entries([(1, FileState(failures=1, reason="Zugriff auf /daten/größe verweigert"))])
+    journal.write_bytes(format_entries([(1, BEGUN)]) + entry[: entry.index("ö".encode()) + 1])
+    durable.append_line(str(journal), format_entries([(2, SENT)]))
+    assert parse_journal(journal.read_bytes()) == {1: BEGUN, 2: SENT}
+    assert parse_journal(journal.read_bytes(), only=2) == {2: SENT}
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
