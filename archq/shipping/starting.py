@@ -26,7 +26,18 @@ def start_on_demand(config: Config, queue: str) -> None:
     closed = [(os.POSIX_SPAWN_CLOSE, number) for number in _descriptors() if number > 2]
     command = [sys.executable, "-P", "-m", "archq.cli", "ship", "-d", queue, "--on-demand"]
     environment = {**os.environ, "ARCHQ_CONFIG": os.path.abspath(config.path or "")}
-    _started.append(os.posix_spawn(sys.executable, command, environment, file_actions=[*silent, *closed], setsid=True))
+    try:
+        process = os.posix_spawn(sys.executable, command, environment, file_actions=[*silent, *closed], setsid=True)
+    except NotImplementedError:  # a Python that was built with a C library from before 2017
+        process = _started_without_spawn(command, environment)
+    _started.append(process)
+
+
+def _started_without_spawn(command: list[str], environment: dict[str, str]) -> int:
+    import subprocess  # 10 ms, for which who submits waits only here
+
+    null = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdin=null, stdout=null, stderr=null, start_new_session=True).pid
 
 
 def _bury_the_dead() -> None:

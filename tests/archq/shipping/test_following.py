@@ -183,6 +183,18 @@ def test_a_shipper_loads_nothing_from_the_directory_where_it_was_started(demandi
     eventually(lambda: demanding.arrivals() == ["minicam.1"])
 
 
+def test_a_shipper_is_started_by_a_python_that_knows_no_sessions(
+    demanding: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise NotImplementedError("posix_spawn: setsid unavailable on this platform")
+
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    demanding.submit()
+    eventually(lambda: demanding.arrivals() == ["minicam.1"])
+    assert all(os.getsid(owner) != os.getsid(0) for owner in owners(demanding))
+
+
 def test_shippers_that_have_ended_are_forgotten(demanding: Instrument) -> None:
     demanding.submit()
     eventually(lambda: demanding.arrivals() == ["minicam.1"])
