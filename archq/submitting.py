@@ -38,7 +38,7 @@ def parsed(arguments: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _is_priority(text: str) -> bool:
-    return text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= 100
+    return text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 100
 
 
 def submit_files(files: Sequence[str], *, silent: bool, wait: bool, **wishes: Any) -> int:

@@ -28,7 +28,7 @@ SLOW = """
 """
 WORDS = """
     -d archive -darchive -o inst=minicam -oa=b -q 50 -q7 -q -q0 -q101 -q1x -H hold -H18:30 -t title -t -c -m -s -w -sw
-    -cmsw -swq9 -so a=b -x --help -h --version -- - frame.fits
+    -q0100000 -cmsw -swq9 -so a=b -x --help -h --version -- - frame.fits
 """
 LINES = some.lists(some.sampled_from(WORDS.split()), max_size=6)
 
