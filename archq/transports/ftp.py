@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ftplib
 import ssl
 from datetime import UTC, datetime
@@ -15,12 +16,14 @@ from archq.transports.sockets import look_up
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from archq.transports.base import Watch
     from archq.transports.destination import Destination
 
 _BLOCK = 1 << 18  # bytes
+_CANNOT_COPY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})  # what the kernel says of a file (sendfile(2))
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT
 
 # How vsftpd, proftpd, pure-ftpd and pyftpdlib say that a file is not there.
@@ -217,11 +220,20 @@ def _send(source: BinaryIO, connection: socket.socket) -> None:
         if isinstance(connection, ssl.SSLSocket):
             _send_read(source, connection)
             connection.unwrap()  # the close_notify tells the server that nothing was cut off
-        elif sendfile := getattr(source, "sendfile", None):
-            while sendfile(connection, _BLOCK):
-                pass
         else:
+            _send_copied(source, connection)
             _send_read(source, connection)
+
+
+def _send_copied(source: BinaryIO, connection: socket.socket) -> None:
+    """Send as much of ``source`` as the kernel can copy: all, nothing, or on some filesystems only a part."""
+    sendfile: Callable[[socket.socket, int], int] = getattr(source, "sendfile", lambda *_: 0)
+    try:
+        while sendfile(connection, _BLOCK):
+            pass
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
 
 
 def _send_read(source: BinaryIO, connection: socket.socket) -> None:
