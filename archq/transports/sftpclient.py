@@ -98,6 +98,10 @@ class Packet:
         """Return the next string."""
         return self._take(self.number())
 
+    def words(self, code: int) -> str:
+        """Return what a status of ``code`` says for people; before the third version a server said nothing."""
+        return self.string().decode(errors="replace") if self._at < len(self._content) else f"status {code}"
+
     def attributes(self) -> Attributes:
         """Return the next attributes (section 5)."""
         flags = self.number()
@@ -253,7 +257,8 @@ def _string(content: bytes) -> bytes:
 def _checked(packet: Packet, wanted: Kind) -> Packet:
     """Return ``packet`` if it is as wanted; raise what it says instead."""
     if packet.kind == Kind.STATUS and not packet.says_done():
-        code, text = packet.number(), packet.string().decode(errors="replace")
+        code = packet.number()
+        text = packet.words(code)
         if code == Status.EOF:
             raise EOFError(text)
         raise OSError(_ERRNO[Status(code)], text) if code in _ERRNO else OSError(text)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import paramiko
-from paramiko.sftp import CMD_CLOSE, SFTP_FAILURE, SFTP_OK
+from paramiko.sftp import CMD_CLOSE, CMD_STATUS, SFTP_FAILURE, SFTP_NO_SUCH_FILE, SFTP_OK
 
 from tests.servers.process import HOST
 
@@ -333,6 +333,7 @@ class Failing:
     write: int | None = None
     close: bool = False
     code: int = SFTP_FAILURE
+    terse: bool = False  # says nothing beside the code, as in versions before the third
 
 
 class _Handle(paramiko.SFTPHandle):
@@ -361,7 +362,7 @@ class _Interface(paramiko.SFTPServerInterface):
 
     def stat(self, path: str) -> paramiko.SFTPAttributes | int:
         """Answer, as the protocol allows, without saying anything about what is there."""
-        return paramiko.SFTPAttributes()
+        return SFTP_NO_SUCH_FILE if path.endswith("/absent.df") else paramiko.SFTPAttributes()
 
     def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> paramiko.SFTPHandle:
         return _Handle(self.failing)
@@ -377,6 +378,15 @@ class _Server(paramiko.SFTPServer):
             self._send_status(number, self.server.failing.code)  # type: ignore[attr-defined]
         else:
             super()._process(kind, number, message)
+
+    def _send_status(self, number: int, code: int, desc: str | None = None) -> None:
+        if not self.server.failing.terse:  # type: ignore[attr-defined]
+            super()._send_status(number, code, desc)
+            return
+        message = paramiko.Message()
+        message.add_int(number)
+        message.add_int(code)
+        self._send_packet(CMD_STATUS, message)
 
 
 class _AnyLogin(paramiko.ServerInterface):

@@ -124,3 +124,15 @@ def test_a_session_goes_on_after_a_failed_write(failing: sftp.SftpTransport) -> 
 def test_a_size_that_the_server_leaves_out_is_unknown_and_not_a_missing_file(failing: sftp.SftpTransport) -> None:
     with pytest.raises(NotPermittedTransferError, match=r"does not tell the size of there\.df"):
         failing.size("there.df")
+
+
+@fails(Failing(terse=True))
+def test_a_server_that_says_no_more_than_a_code_is_understood(failing: sftp.SftpTransport) -> None:
+    failing.put(io.BytesIO(b"one block"), "whole.df")
+    assert failing.size("absent.df") is None
+
+
+@fails(Failing(terse=True, write=1))
+def test_a_failure_without_a_word_is_one_of_the_server(failing: sftp.SftpTransport) -> None:
+    with pytest.raises(TemporaryTransferError, match=r"cannot send half\.df: the server says status 4; its disk may"):
+        failing.put(io.BytesIO(bytes(4 * BLOCK)), "half.df")
