@@ -162,7 +162,7 @@ def _summed_first(source: int, hasher: Hasher, expected: int) -> Generator[memor
         yield buffer[:count]
 
 
-def _summed_beside(source: int, hasher: Hasher, _expected: int) -> Generator[memoryview]:
+def _summed_beside(source: int, hasher: Hasher, expected: int) -> Generator[memoryview]:
     """Yield the file's content likewise, while a thread sums it: hashlib lets go of the interpreter meanwhile."""
     from queue import SimpleQueue
     from threading import Thread
@@ -171,20 +171,31 @@ def _summed_beside(source: int, hasher: Hasher, _expected: int) -> Generator[mem
     full: SimpleQueue[memoryview] = SimpleQueue()
     for _ in range(_BUFFERS):
         free.put(memoryview(bytearray(_CHUNK)))
-    thread = Thread(target=_sum, args=(hasher, full, free))
-    thread.start()
+    errors: list[Exception] = []
+    thread = Thread(target=_sum, args=(hasher, full, free, errors))
     try:
-        while count := _filled(buffer := free.get(), source):
+        thread.start()
+    except RuntimeError:  # this account may have no more threads
+        yield from _summed_first(source, hasher, expected)
+        return
+    try:
+        while not errors and (count := _filled(buffer := free.get(), source)):
             full.put(buffer[:count])
             yield buffer[:count]  # both only look at it, and it is filled again when both have done
     finally:
         full.put(memoryview(b""))
         thread.join()
+    if errors:
+        raise errors[0]
 
 
-def _sum(hasher: Hasher, full: SimpleQueue[memoryview], free: SimpleQueue[memoryview]) -> None:
+def _sum(hasher: Hasher, full: SimpleQueue[memoryview], free: SimpleQueue[memoryview], errors: list[Exception]) -> None:
+    """Sum what is ``full``, to its end whatever happens: the other one waits for what is ``free``."""
     while chunk := full.get():
-        hasher.update(chunk)
+        try:
+            hasher.update(chunk)
+        except Exception as error:
+            errors.append(error)
         free.put(memoryview(chunk.obj))
 
 

@@ -306,9 +306,12 @@ def remove_all(names: Sequence[Name], *, directory: int | None = None) -> None:
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(_AT_A_TIME) as threads:
-        shares = [names[number::_AT_A_TIME] for number in range(_AT_A_TIME)]
-        list(threads.map(lambda share: _remove_each(share, directory), shares))  # raises what one has raised
+    try:
+        with ThreadPoolExecutor(_AT_A_TIME) as threads:
+            shares = [names[number::_AT_A_TIME] for number in range(_AT_A_TIME)]
+            list(threads.map(lambda share: _remove_each(share, directory), shares))  # raises what one has raised
+    except RuntimeError:  # this account may have no more threads
+        _remove_each(names, directory)
 
 
 def _remove_each(names: Iterable[Name], directory: int | None) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LARGE = 1 << 24  # bytes: from here on a thread sums
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: several turns of the loop, the last one short
 ALGORITHMS = ("sha256", "sha512", "md5", "blake3")
 
@@ -119,6 +120,42 @@ def test_an_error_of_reading_is_told_from_one_of_writing(
     monkeypatch.setattr(checksum.os, "readv", fail)
     with (tmp_path / "copy").open("wb") as target, pytest.raises(ReadError, match="Input/output error"):
         copy_and_sum(source, target.fileno())
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator[int]:
+    """A file that is summed by a thread."""
+    with (tmp_path / "large").open("w+b") as file:
+        file.truncate(LARGE)
+        yield file.fileno()
+
+
+def test_a_large_file_is_summed_where_no_thread_can_be_had(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert sum_file(large) == (LARGE, Checksum("sha256", hashlib.sha256(bytes(LARGE)).hexdigest()))
+
+
+@pytest.mark.parametrize("nth", [1, LARGE >> 20])
+def test_an_error_of_summing_beside_is_no_wrong_sum_and_not_waited_for(
+    large: int, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    class Failing:
+        updates = 0
+
+        def update(self, _data: memoryview) -> None:
+            self.updates += 1
+            if self.updates == nth:
+                raise MemoryError("no room for a digest")
+
+        def hexdigest(self) -> str:
+            return "wrong"
+
+    monkeypatch.setattr(checksum, "new_hasher", lambda *_: Failing())
+    with pytest.raises(MemoryError, match="no room for a digest"):
+        sum_file(large)
 
 
 @pytest.mark.parametrize("size", [0, 1000, 1 << 18, (1 << 18) + 1])

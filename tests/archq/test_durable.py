@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import unittest.mock
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -548,6 +549,19 @@ def test_a_name_of_many_that_cannot_be_removed_is_told(tmp_path: Path, count: in
     (tmp_path / f"{count - 1}").mkdir()
     with durable.opened_directory(tmp_path) as directory, pytest.raises(IsADirectoryError):
         durable.remove_all([f"{number}" for number in range(count)], directory=directory)
+
+
+def test_many_names_are_removed_where_no_thread_can_be_had(tmp_path: Path, monkeypatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    names = [f"{number}.df" for number in range(500)]
+    for name in names:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with durable.opened_directory(tmp_path) as directory:
+        durable.remove_all(names, directory=directory)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "write", "fchmod"])
