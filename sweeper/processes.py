@@ -19,13 +19,15 @@ def call_apart(functions: Sequence[Callable[[], T]]) -> list[T]:
 
     Raise InputOutputError where a process died.
     """
-    children = [_forked(function) for function in functions]
-    answers = []
+    children: list[tuple[int, BinaryIO]] = []
     try:
-        for _child, pipe in children:
-            with pipe:
-                answers.append(pipe.read())
+        for function in functions:
+            children.append(_forked(function))  # one by one, as there may be no more processes for the next
+        answers = [pipe.read() for _child, pipe in children]
     finally:
+        # All pipes first: an answer that nobody reads would keep its process, which holds the pipes of those before it.
+        for _child, pipe in children:
+            pipe.close()
         for child, _pipe in children:
             os.waitpid(child, 0)
     return [_result(answer) for answer in answers]

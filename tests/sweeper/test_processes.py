@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
+import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
 from archq.errors import InputOutputError, NotPermittedError
 from sweeper.processes import call_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_each_function_is_called_in_a_process_of_its_own_and_all_answers_come_in_order() -> None:
@@ -45,3 +52,47 @@ def interrupt() -> None:
 def test_whoever_interrupts_all_of_them_has_interrupted_us() -> None:
     with pytest.raises(KeyboardInterrupt):
         call_apart([lambda: None, interrupt])
+
+
+def test_whoever_is_interrupted_alone_does_not_wait_for_what_nobody_reads() -> None:
+    def interrupt() -> None:
+        time.sleep(0.5)  # by then all of them have been made
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(0.5)
+
+    with pytest.raises(KeyboardInterrupt), ended_after(10):
+        call_apart([interrupt, lambda: b"x" * 1_000_000, lambda: b"y" * 1_000_000])
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_process_that_cannot_be_made_is_told_when_the_others_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork, made = os.fork, [None]
+
+    def refuse_the_second() -> int:
+        if not made:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        made.pop()
+        return fork()
+
+    monkeypatch.setattr(os, "fork", refuse_the_second)
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
+        call_apart([lambda: b"x" * 1_000_000, lambda: None])
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@contextlib.contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Let nothing wait for longer."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"still waiting after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
