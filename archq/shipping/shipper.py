@@ -167,6 +167,9 @@ class Shipper:
                     return
                 if self._attend(min(self._limit(), BEAT_EVERY), wakeup.fileno()):
                     self._look_again(wakeup.read())
+                    if wakeup.has_missed:
+                        self._forget_all()
+                        scanned = -RESCAN_EVERY
         finally:
             self._end_workers()
 
@@ -283,6 +286,11 @@ class Shipper:
     def _forget(self, request: RequestId) -> None:
         self._known.pop(request, None)
         self._agenda.discard(request)
+
+    def _forget_all(self) -> None:
+        """Let the next scan look at everything: something was changed, and nobody knows what."""
+        for request in [*self._known]:
+            self._forget(request)
 
     # Deliveries begin.
 

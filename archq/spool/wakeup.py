@@ -12,6 +12,7 @@ from archq.light import dataclass, suppress
 from archq.spool import RequestId, Spool
 
 _READ = 65_536  # bytes: a pipe's whole content
+_NEARLY_FULL = 60_000  # bytes: from here on the next call may have found no room, as pages of a pipe are not filled up
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def wake(spool: Spool, queue: str, request: RequestId | None = None, *, is_new: 
             return False
         raise
     try:
-        with suppress(BlockingIOError):  # full: it will look at everything soon
+        with suppress(BlockingIOError):  # full: whoever reads it sees that, and looks at everything
             os.write(descriptor, f"{'+' * is_new}{request or ''}\n".encode())
     finally:
         os.close(descriptor)
@@ -47,6 +48,7 @@ class Wakeup:
         with suppress(FileExistsError):
             os.mkfifo(path)
             os.chmod(path, spool.file_mode)
+        self.has_missed = False  # whether calls may have found no room before the last read
         self._descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
@@ -56,9 +58,11 @@ class Wakeup:
     def read(self) -> list[Call]:
         """Return what was called since the last time."""
         try:
-            lines = os.read(self._descriptor, _READ).decode("ascii", "replace").split("\n")
+            content = os.read(self._descriptor, _READ)
         except BlockingIOError:
             return []
+        self.has_missed = len(content) > _NEARLY_FULL
+        lines = content.decode("ascii", "replace").split("\n")
         found = ((RequestId.parse(line.removeprefix("+")), line.startswith("+")) for line in lines)
         return [Call(request, is_new) for request, is_new in found if request]
 

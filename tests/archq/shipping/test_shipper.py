@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archq.changes import release
 from archq.control import IncompleteControlFileError, parse_control
 from archq.errors import ExitStatus
 from archq.instants import SECOND
@@ -32,7 +33,7 @@ from archq.shipping.worker import Failure, Worker
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId, Spool, Ticket
 from archq.spool.filestate import FileState, Phase
 from archq.spool.queuestate import QueuePhase
-from archq.spool.wakeup import Call, Wakeup
+from archq.spool.wakeup import Call, Wakeup, wake
 from archq.transports.base import Scope
 from tests.archq.instrument import Instrument
 from tests.places import Place, real
@@ -562,6 +563,29 @@ def test_what_is_sent_elsewhere_in_the_last_moment_goes_there_and_takes_nothing_
     assert shipped(spool, instrument) == (ExitStatus.DONE, [])
     assert list(arrived(tmp_path / "other")) == [redirected]
     assert len(arrived(tmp_path / "incoming")) == 2
+
+
+def test_a_change_that_found_no_room_to_be_told_is_noticed_all_the_same(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    held, spool = instrument.submit(when="hold"), instrument.spool
+    beats, deadline = 0, time.monotonic() + 20
+
+    def beat() -> QueueSettings:
+        nonlocal beats
+        beats += 1
+        if beats == 1:  # it knows by now that the request is held
+            for number in range(10_000):
+                wake(spool, "archive", RequestId(1000 + number, "archive"), is_new=True)
+            release(spool, held)
+        if spool.requests(SENT) or time.monotonic() > deadline:
+            shipper.stop()
+        return settings
+
+    settings = instrument.config.queues["archive"]
+    with spool.own_queue("archive"), contextlib.closing(Wakeup(spool, "archive")) as wakeup:
+        shipper = Shipper(spool, settings, complain=lambda _line: None)
+        shipper.follow(wakeup, beat=beat)
+    assert spool.requests(SENT) == [held]
 
 
 def children(pid: int) -> list[int]:
