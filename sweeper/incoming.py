@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from archq import durable
 from archq.errors import from_os_error
-from archq.names import CONTROL, DATA, PROBE_INSTRUMENT, WireName, parse_wire_name
+from archq.names import CONTROL, DATA, PROBE_INSTRUMENT, WireName, parse_logged_name, parse_wire_name
 from archq.nights import named_night
 
 if TYPE_CHECKING:
@@ -88,6 +88,15 @@ class Incoming:
     def probes(self) -> Sightings:
         """Return what `archq doctor` has sent to try the way."""
         return Sightings("".join(sorted(self._rows("", lambda name: name == PROBE_INSTRUMENT))))
+
+    def unfinished(self, wanted: Callable[[str], bool]) -> Iterator[tuple[WireName, int]]:
+        """Yield the uploads under their temporary names, and when each last went on, in nanoseconds since 1970."""
+        with os.scandir(self.descriptor) as entries:
+            for entry in entries:
+                wire = parse_logged_name(entry.name) if entry.name.startswith(".") else None
+                if wire and wanted(wire.instrument):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield wire.data, entry.stat(follow_symlinks=False).st_mtime_ns
 
     def _rows(self, place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
         try:

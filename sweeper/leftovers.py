@@ -17,12 +17,14 @@ from sweeper.report import Problem
 from sweeper.settling import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from archq.names import WireName
     from sweeper.incoming import Incoming, Sighting
     from sweeper.round import Findings
     from sweeper.sweep import Sweeper
+
+    Left = tuple[WireName, str, float]  # what it lacks, and for how many seconds
 
 RESTING = 600.0  # seconds that an arrival must not have changed before it is taken for given up
 
@@ -44,13 +46,18 @@ def clear(sweeper: Sweeper, findings: Findings, arrivals: Iterable[Sighting], no
         findings.report.left(wire, f"stays in {sweeper.incoming.path}: {reason}", ExitStatus.TEMPORARY)
     ages = [(one, reason, age_of(sweeper.incoming, one, now)) for one, reason in findings.incomplete]
     resting = [(one, reason, age) for one, reason, age in ages if age > RESTING]
-    if not resting:
-        return
-    useless = _useless(sweeper, [one for one, _reason, _age in resting], arrivals)
+    useless = _useless(sweeper, [one for one, _reason, _age in resting], arrivals) if resting else {}
     findings.report.outcomes[SUPERSEDED] += _supersede(sweeper, useless)
-    stale = [one for one in resting if one[0] not in useless and one[2] > sweeper.job.sweeper.stale]
+    left = [(one.wire, reason, age) for one, reason, age in resting if one not in useless]
+    stale = [one for one in (*_unfinished(sweeper, now), *left) if one[2] > sweeper.job.sweeper.stale]
     if stale:
         _tell_of_stale(sweeper, stale, findings)
+
+
+def _unfinished(sweeper: Sweeper, now: int) -> Iterator[Left]:
+    """Yield the uploads that have not come to their end; whoever sent one may go on with it, so that it stays."""
+    for wire, changed in sweeper.incoming.unfinished(sweeper.job.wants):
+        yield wire, "no more of its upload has come", (now - changed) / SECOND
 
 
 def age_of(incoming: Incoming, sighting: Sighting, now: int) -> float:
@@ -93,13 +100,13 @@ def _supersede(sweeper: Sweeper, useless: dict[Sighting, str]) -> int:
         return len(settle(claim, sweeper.ledger, sweeper.trees, wishes, log=sweeper.log, replays=replays).done)
 
 
-def _tell_of_stale(sweeper: Sweeper, stale: list[tuple[Sighting, str, float]], findings: Findings) -> None:
-    reasons = {one.wire: f"{reason} for {format_duration(age)}" for one, reason, age in stale}
+def _tell_of_stale(sweeper: Sweeper, stale: list[Left], findings: Findings) -> None:
+    reasons = {wire: f"{reason} for {format_duration(age)}" for wire, reason, age in stale}
     place = sweeper.incoming.path
     for wire in _log_once(sweeper, STALE, reasons):
         findings.report.happened(f"{wire} is stale: {reasons[wire]}; it stays in {place}")
     oldest = max(stale, key=lambda one: one[2])
-    message = f"{len(stale)} incomplete in {place}, the oldest {oldest[0].wire}: {reasons[oldest[0].wire]}"
+    message = f"{len(reasons)} incomplete in {place}, the oldest {oldest[0]}: {reasons[oldest[0]]}"
     findings.report.lasts(Problem(key=f"incomplete arrivals in {place}", message=message, begun=True))
 
 

@@ -275,6 +275,26 @@ def test_half_an_arrival_is_told_once_when_it_has_become_stale(site: Site, missi
     assert site.outcomes() == ["stale"]
 
 
+@pytest.mark.parametrize("kind", ["df", "cf"])
+def test_an_upload_that_was_cut_off_is_told_once_and_may_still_come_to_its_end(site: Site, kind: str) -> None:
+    control = control_file(b"content")
+    data = wire_of(control)
+    part = site.incoming / (data if kind == "df" else data.control).part
+    part.write_bytes(b"cont")
+    assert site.sweep("-i", "minicam") == SILENT_SUCCESS
+    age(site)
+    result = site.sweep("-i", "minicam")
+    assert result.status == 0
+    assert result.errors == (
+        f"sweeper: {data} is stale: no more of its upload has come for 2 d; it stays in {site.incoming}\n"
+    )
+    assert site.sweep("-i", "minicam") == SILENT_SUCCESS
+    part.unlink()
+    site.leave(control, b"content")
+    site.sweep("-i", "minicam")
+    assert site.outcomes() == ["stale", "filed"]
+
+
 def test_how_soon_something_is_stale_can_be_said(site: Site) -> None:
     control = site.arrive(b"content")
     (site.incoming / str(wire_of(control).control)).unlink()
@@ -307,9 +327,9 @@ def age(site: Site) -> None:
 
 def test_upload_names_and_foreign_files_are_ignored(site: Site) -> None:
     control = control_file(b"content")
-    (site.incoming / wire_of(control).part).write_bytes(b"conte")
     (site.incoming / "README").write_bytes(b"read me")
     age(site)
+    (site.incoming / wire_of(control).part).write_bytes(b"conte")
     before = site.arrivals()
     assert site.sweep("-i", "minicam") == SILENT_SUCCESS
     assert site.arrivals() == before
