@@ -328,9 +328,11 @@ class Spool:
     def move(self, request: RequestId, source: str, target: str, *, renamed: RequestId | None = None) -> None:
         """Move ``request`` from one state to another, durably; ``renamed`` is its id there if that changes.
 
+        From now on its directory's time tells since when it is there, which a rename alone does not.
         Raise FileNotFoundError if it is no longer in ``source``.
         """
         self._clear_unfinished(self.place(source, str(request)))
+        os.utime(self.place(source, str(request)))
         self._sync_journal(self.place(source, str(request), JOURNAL))
         durable.move_new(self.place(source, str(request)), self.place(target, str(renamed or request)))
         durable.sync_directory(self.place(target))

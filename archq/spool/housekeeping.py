@@ -66,7 +66,7 @@ def _kept(spool: Spool, now: float) -> Iterator[tuple[str, RequestId, float]]:
     for state in (SENT, CANCELLED):
         for request in spool.requests(state):
             try:
-                # The last change of a request that is no longer queued is the one that ended it.
+                # Whatever moves a request to its state sets this time.
                 yield state, request, now - os.stat(spool.place(state, str(request))).st_mtime
             except FileNotFoundError:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,18 @@ def test_sent_and_cancelled_copies_are_kept_for_seven_days(instrument: Instrumen
     assert (instrument.spool.requests(SENT), instrument.spool.requests(CANCELLED)) == ([kept], [cancelled])
     keep_house_later(instrument, 7.1)
     assert (instrument.spool.requests(SENT), instrument.spool.requests(CANCELLED)) == ([], [])
+
+
+def test_what_was_tried_for_weeks_is_kept_no_less_long_once_it_is_sent_or_cancelled(instrument: Instrument) -> None:
+    late, unwanted = instrument.submit(), instrument.submit()
+    for request in (late, unwanted):
+        file = instrument.spool.file(QUEUED, request, 1)
+        instrument.spool.record(file, replace(file.state, tries=1, failures=1))
+        os.utime(instrument.spool.place(QUEUED, str(request)), (1, 1))
+    changes.cancel(instrument.spool, unwanted)
+    ship_once(instrument.config, None, complain=lambda line: None)  # which keeps house at its end
+    keep_house_later(instrument, 6.9)
+    assert (instrument.spool.requests(SENT), instrument.spool.requests(CANCELLED)) == ([late], [unwanted])
 
 
 def test_queued_requests_are_kept_for_ever(instrument: Instrument) -> None:
