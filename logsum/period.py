@@ -47,6 +47,13 @@ class Window:
     hours: float | None = None  # exact; at most one of days and hours is given; neither: one day back
 
 
+def parse_day(text: str) -> date:
+    """Return the day ``2003-04-01``; raise ValueError if ``text`` is none."""
+    if text.isascii() and len(text) == 10 and text[4] == text[7] == "-":
+        return date.fromisoformat(text)
+    return datetime.strptime(text, "%Y-%m-%d").date()  # takes 2003-4-1, too, but long to load
+
+
 def resolve(window: Window, now: int, zone: tzinfo) -> Period:
     """Return the period that ``window`` means at ``now``; raise UsageError where a calendar has no such day."""
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from archq.lpfamily.lp import FLAGS
-from logsum.cli import command as logsum_command
+from logsum.commands import command as logsum_command
 from sweeper.cli import command as sweeper_command
 from tests.requirements import require
 

@@ -15,7 +15,7 @@ import pytest
 from archq.commands import cli
 from archq.config import load
 from archq.shipping.shipper import BEAT_EVERY
-from logsum.cli import command as logsum_command
+from logsum.commands import command as logsum_command
 from sweeper.cli import command as sweeper_command
 from tests.requirements import require
 from tests.tools import said

@@ -26,6 +26,7 @@ VOCABULARY = {
     "archq.fields",
     "archq.instants",
     "archq.light",
+    "archq.lpfamily.scanner",
     "archq.meter",
     "archq.names",
     "archq.nights",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-import logsum.cli
+import logsum.commands
 import sweeper.cli
 from archq import config, control, options, spool, status, transferlog
 from archq.commands import cli
@@ -171,7 +171,7 @@ OF_LOGSUM = ("What is reported", "The period", "How it is told")
 
 
 def test_every_option_of_logsum_is_documented_and_no_other() -> None:
-    command = logsum.cli.command
+    command = logsum.commands.command
     known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
     lines = re.findall(r"(?m)^\.It (.*)$", "".join(section(page("logsum.1"), title) for title in OF_LOGSUM))
     words = re.findall(r"(Fl |Cm )([-+\w]+)", "\n".join(lines))
@@ -181,7 +181,7 @@ def test_every_option_of_logsum_is_documented_and_no_other() -> None:
 
 
 def test_the_synopsis_of_logsum_has_its_options_and_no_other() -> None:
-    command = logsum.cli.command
+    command = logsum.commands.command
     shortest = {min(option.opts, key=len) for option in command.params} | {"+v"}
     words = re.findall(r"(Fl |Cm )([-+\w]+)", section(page("logsum.1"), "SYNOPSIS"))
     shown = {("-" if macro == "Fl " else "") + word for macro, word in words if macro == "Fl " or word[0] == "+"}
@@ -190,7 +190,7 @@ def test_the_synopsis_of_logsum_has_its_options_and_no_other() -> None:
 
 def test_every_choice_that_logsum_gives_is_documented() -> None:
     text = page("logsum.1")
-    for option in logsum.cli.command.params:
+    for option in logsum.commands.command.params:
         for choice in getattr(option.type, "choices", ()):
             assert re.search(rf"(?m)^(?:\.Cm|\.It.* Cm .*\|?) ?{choice}\b|Cm .*\b{choice}\b", text), choice
 
@@ -225,7 +225,7 @@ def test_every_example_of_logsum_is_a_call_that_it_takes() -> None:
     )
     assert len(calls) >= 11
     for words in calls:
-        logsum.cli.command.make_context("logsum", shlex.split(words.partition(" ||")[0].replace(r"\(aq", "'")))
+        logsum.commands.command.make_context("logsum", shlex.split(words.partition(" ||")[0].replace(r"\(aq", "'")))
 
 
 def test_the_sweepers_page_tells_its_limits() -> None:

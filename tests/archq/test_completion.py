@@ -14,7 +14,7 @@ import pytest
 from archq.changes import cancel
 from archq.commands import cli
 from archq.completion import BY_METAVAR, PROGRAMS, SHELLS, script
-from logsum.cli import command as logsum_command
+from logsum.commands import command as logsum_command
 from sweeper.cli import command as sweeper_command
 from tests.archq.instrument import Instrument
 from tests.requirements import require

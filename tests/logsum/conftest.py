@@ -13,7 +13,8 @@ from archq.instants import SECOND, format_instant, parse_instant
 from archq.names import WireName, new_id
 from archq.transferlog import FILED, Outcome, format_outcome
 from archq.zones import find_zone
-from logsum import cli
+from logsum import reporting
+from logsum.commands import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,8 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def logsum(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Logsum:
     def run(*arguments: str, now: str = "2026-11-20T18:00:00Z") -> Result:
-        monkeypatch.setattr(cli.time, "time_ns", lambda: parse_instant(now))
-        status = run_click(cli.PROGRAM, cli.command, list(arguments))
+        monkeypatch.setattr(reporting.time, "time_ns", lambda: parse_instant(now))
+        status = run_click(reporting.PROGRAM, command, list(arguments))
         captured = capsys.readouterr()
         return Result(status, captured.out, captured.err)
 
