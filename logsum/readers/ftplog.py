@@ -53,7 +53,9 @@ def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
 def require_log(path: str) -> None:
     """Raise OSError where there is no log to be read, before anything is told of its elders."""
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        raise OSError(errno.EINVAL, "it is no regular file, and a log is read more than once", path)
+        raise OSError(
+            errno.EINVAL, "it is no regular file, and a log is read more than once: save it to a file first", path
+        )
     with opened(path):
         pass
 

@@ -45,8 +45,8 @@ def test_a_server_s_log_that_can_be_read_only_once_is_refused(logs: Logs, logsum
     logs.tell("2026-11-20T12:00:00Z")
     result = logsum("-i", "minicam", "-l", str(logs.directory), "-f", str(pipe))
     assert result.errors == (
-        f"logsum: cannot read the FTP log {pipe}: it is no regular file, and a log is read more than once; "
-        "times are the transfer logs' instead\n"
+        f"logsum: cannot read the FTP log {pipe}: it is no regular file, and a log is read more than once: "
+        "save it to a file first; times are the transfer logs' instead\n"
     )
     assert "FTP performance for 1 files:\n" in result.output
 
