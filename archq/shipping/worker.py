@@ -243,19 +243,27 @@ class _Child:
     def _send(self, jobs: Sequence[Job], session: Transport) -> list[Delivered | Failure]:
         may_rename = self._may_rename(session)
         pace = _MeteredPace(self._meter, self._throttle, resumable=may_rename)
-        files = [self._spool.file(QUEUED, *job) for job in jobs]
+        found = [self._found(job) for job in jobs]
         outcomes = deliver_together(
-            files,
+            [file for file in found if not isinstance(file, Failure)],
             session.pipeline(),
             may_rename=may_rename,
             record=self._spool.record_together,
             pace=pace,
             signed=self._signed,
         )
-        return [
-            self._failure(outcome) if isinstance(outcome, Exception) else Delivered.of(file, outcome)
-            for file, outcome in zip(files, outcomes, strict=True)
-        ]
+        ends = iter(outcomes)
+        return [file if isinstance(file, Failure) else self._result(file, next(ends)) for file in found]
+
+    def _found(self, job: Job) -> SpooledFile | Failure:
+        """Return the file that is meant; it may have been cancelled, or damaged, and that is no other one's fault."""
+        try:
+            return self._spool.file(QUEUED, *job)
+        except (ArchqError, OSError) as error:
+            return self._failure(error)
+
+    def _result(self, file: SpooledFile, outcome: FileState | Exception) -> Delivered | Failure:
+        return self._failure(outcome) if isinstance(outcome, Exception) else Delivered.of(file, outcome)
 
     def _signed(self, control: ControlFile) -> ControlFile:
         """Sign with the queue's key if it has one; the key is read each time, so that a new one counts at once."""

@@ -565,6 +565,42 @@ def test_what_is_sent_elsewhere_in_the_last_moment_goes_there_and_takes_nothing_
     assert len(arrived(tmp_path / "incoming")) == 2
 
 
+class ChangingSpool(Spool):
+    """Something happens to the last of three requests in the very moment in which it is given to a worker."""
+
+    happens: Callable[[Path], object]
+    looks = 0
+
+    def ticket(self, state: str, request: RequestId) -> Ticket:
+        ticket = super().ticket(state, request)
+        if request.number == 3:
+            self.looks += 1
+            if self.looks == 2:  # at the first it was taken up
+                self.happens(Path(self.place(QUEUED, str(request))))
+        return ticket
+
+
+def test_what_goes_away_from_among_others_in_the_last_moment_disturbs_none_of_them(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1")
+    requests = [instrument.submit() for _ in range(3)]  # the first goes alone, the others together
+    spool = ChangingSpool(instrument.config.spool)
+    spool.happens = lambda _place: spool.move(requests[2], QUEUED, CANCELLED)
+    assert shipped(spool, instrument) == (ExitStatus.DONE, [])
+    assert spool.requests(SENT) == requests[:2]
+    assert spool.queue_state("archive").phase is QueuePhase.WORKING
+
+
+def test_what_is_damaged_among_others_in_the_last_moment_is_held_alone(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1")
+    requests = [instrument.submit() for _ in range(3)]
+    spool = ChangingSpool(instrument.config.spool)
+    spool.happens = lambda place: os.truncate(place / "1.cf", 100)
+    status, [complaint] = shipped(spool, instrument)
+    assert status == ExitStatus.SOME_FAILED
+    assert complaint.startswith(f"{requests[2]}: its records in the spool are damaged (no complete check= line yet)")
+    assert (spool.requests(SENT), spool.requests(QUEUED)) == (requests[:2], requests[2:])
+
+
 def test_a_change_that_found_no_room_to_be_told_is_noticed_all_the_same(tmp_path: Path) -> None:
     instrument = Instrument.at(tmp_path)
     held, spool = instrument.submit(when="hold"), instrument.spool
