@@ -141,7 +141,7 @@ def _summed(source: int, algorithm: str, use: Callable[[memoryview], None], seen
     expected = status.st_size if stat.S_ISREG(status.st_mode) else None
     hasher, size = new_hasher(algorithm, expected), 0
     summed_chunks = _summed_beside if expected and expected >= _LARGE else _summed_first
-    chunks = summed_chunks(source, hasher, status.st_size)
+    chunks = summed_chunks(source, hasher, _CHUNK if expected is None else expected)
     try:
         for chunk in chunks:
             use(chunk)

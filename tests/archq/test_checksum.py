@@ -99,6 +99,16 @@ def test_every_step_is_seen(source: int) -> None:
     assert (sum(steps), len(steps)) == (len(CONTENT), 5)
 
 
+def test_what_comes_through_a_pipe_is_read_in_steps_as_large_as_it_holds() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, CONTENT[:65_536])
+    os.close(writer)
+    steps: list[int] = []
+    sum_file(reader, seen=steps.append)
+    os.close(reader)
+    assert steps == [65_536]
+
+
 def test_an_error_of_writing_in_the_midst_of_a_copy_ends_it(source: int) -> None:
     reader, writer = os.pipe()
     thread = threading.Thread(target=lambda: (os.read(reader, 100_000), os.close(reader)))
