@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _TO_THE_RIGHT = frozenset({2, 4})  # the columns of sizes and ages
 _INDENT = "    "
 _HEADERS = ("queue", "destination", "queued", "state")
+_ALIGNED = ("left", "left", "right", "left")
 _NARROWEST_DESTINATION = 20  # columns
 _COLOURS = {
     "blocked": Colour.RED,
@@ -82,7 +83,7 @@ def queue_table(queues: Iterable[QueueStatus], default: str | None, width: int |
     rows = [(_name(one, default), printable(one.url), str(one.requests), one.state) for one in shown]
     if width is not None:
         rows = _narrowed(rows, width)
-    header, *lines = tabulate(rows, headers=_HEADERS, tablefmt="plain").split("\n")
+    header, *lines = tabulate(rows, _HEADERS, "plain", disable_numparse=True, colalign=_ALIGNED).split("\n")
     yield Line(header)
     for one, line in zip(shown, lines, strict=True):
         colour = _COLOURS.get(one.state, Colour.PLAIN)

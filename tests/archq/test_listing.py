@@ -120,6 +120,11 @@ def test_the_table_of_queues_has_what_is_wrong_below() -> None:
     assert len(list(queue_table(queues, "archive", None))) == 4
 
 
+def test_a_queue_that_is_called_like_a_number_is_shown_as_it_is_called() -> None:
+    lines = [line.text for line in queue_table([queue("007"), queue("1e3")], None, None)]
+    assert [line.split()[0] for line in lines] == ["queue", "007", "1e3"]
+
+
 # The command itself, on a terminal.
 
 STATUS = "import sys; sys.argv = ['archq', {words}]; from archq.cli import main; main()"
