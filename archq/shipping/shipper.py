@@ -424,6 +424,8 @@ class Shipper:
         if any(isinstance(result, Failure) for result in results):
             worker.retire()
             self._together = 1
+        elif worker.settings != self._settings:
+            worker.retire()  # they were changed meanwhile
         else:
             self._idle.append((time.monotonic(), worker))
             if len(results) == self._together:

@@ -98,6 +98,7 @@ class Worker:
         ``lock`` is the open lock of the queue, which the process holds as well for as long as it may deliver.
         """
         load_protocol(settings)  # here, once, and not in every process
+        self.settings = settings
         self._meter = mmap.mmap(-1, _METER.size)
         self.pipe, theirs = _PROCESSES.Pipe()
         _OUR_ENDS.add(self.pipe)

@@ -601,6 +601,26 @@ def test_what_is_damaged_among_others_in_the_last_moment_is_held_alone(tmp_path:
     assert (spool.requests(SENT), spool.requests(QUEUED)) == (requests[:2], requests[2:])
 
 
+def test_what_was_configured_while_a_file_was_on_its_way_holds_from_the_next_one_on(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1")
+    for _ in range(3):
+        instrument.submit_content(LARGE[:300_000])
+    now, spool = instrument.config.queues["archive"], instrument.spool
+    old, new = replace(now, rate_limit=150_000), replace(now, url=f"file:{tmp_path}/other")
+    deadline = time.monotonic() + 30
+
+    def beat() -> QueueSettings:
+        if not spool.requests(QUEUED) or time.monotonic() > deadline:
+            shipper.stop()
+        is_begun = os.listdir(tmp_path / "incoming")
+        return new if is_begun else old
+
+    with spool.own_queue("archive"), contextlib.closing(Wakeup(spool, "archive")) as wakeup:
+        shipper = Shipper(spool, old, complain=lambda _line: None)
+        shipper.follow(wakeup, beat=beat)
+    assert (len(arrived(tmp_path / "incoming")), len(arrived(tmp_path / "other"))) == (1, 2)
+
+
 def test_a_change_that_found_no_room_to_be_told_is_noticed_all_the_same(tmp_path: Path) -> None:
     instrument = Instrument.at(tmp_path)
     held, spool = instrument.submit(when="hold"), instrument.spool
