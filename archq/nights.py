@@ -6,12 +6,12 @@ begins.  A rollover is in seconds after midnight by the wall clock.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from archq.instants import SECOND
+from archq.light import pattern
 
-_DATED = re.compile(r"(\d{4})(?:\.(\d\d)(\d\d)|(\d\d)(\d\d)|-(\d\d)-(\d\d))", re.ASCII)
+_DATED = pattern(r"(?a)(\d{4})(?:\.(\d\d)(\d\d)|(\d\d)(\d\d)|-(\d\d)-(\d\d))")
 
 
 def night_of(instant: int, zone: tzinfo, rollover: int) -> date:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import struct
 from datetime import UTC
 from io import BytesIO
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from archq.errors import UsageError
+from archq.light import pattern
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import tzinfo
@@ -26,8 +26,8 @@ _CLOCK = r"(?:2[0-4]|[01]?[0-9])(?::[0-5]?[0-9]){0,2}"
 _DAY = r"(?:J[0-9]{1,3}|[0-9]{1,3}|M(?:1[0-2]|[1-9])\.[1-5]\.[0-6])"
 _HOURS = r"(?:1[0-6][0-9]|[0-9]?[0-9])(?::[0-5]?[0-9]){0,2}"  # a rule may reach a week far (RFC 9636), to 167 hours
 _RULE = rf",{_DAY}(?:/[+-]?{_HOURS})?"
-_POSIX = re.compile(
-    rf"{_ABBREVIATION}[+-]?{_CLOCK}(?P<summer>{_ABBREVIATION}(?:[+-]?{_CLOCK})?(?P<rules>{_RULE}{_RULE})?)?", re.ASCII
+_POSIX = pattern(
+    rf"(?a){_ABBREVIATION}[+-]?{_CLOCK}(?P<summer>{_ABBREVIATION}(?:[+-]?{_CLOCK})?(?P<rules>{_RULE}{_RULE})?)?"
 )
 
 

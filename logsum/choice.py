@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 from archq.errors import UsageError
+from archq.light import dataclass
 from archq.names import ALL_INSTRUMENTS
 from archq.nights import named_night
 from logsum.observing import nights_of
 from logsum.period import Period, Window, clock_of, resolve
 from logsum.words import parse_moment, parse_month
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo

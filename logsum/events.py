@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from archq.light import dataclass, made_often
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from archq.names import WireName
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One outcome of one file, from a transfer log.  Times are nanoseconds since 1970, ``size`` is in bytes.
@@ -31,6 +32,7 @@ class Verdict:
     beside: str | None = None
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """One transfer to a server, from its log.  ``ended`` is in nanoseconds since 1970, ``size`` in bytes.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
 
+from archq.light import dataclass
 from archq.names import WireName
 from archq.transferlog import CONFLICT, ERROR, FILED, REJECTED
 from logsum.events import Verdict
 from logsum.period import HOUR
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from logsum.period import Period
 
@@ -27,7 +28,7 @@ _LONGEST_WAY = 7 * 24 * HOUR  # of what does not even tell when it was queued
 # An FTP log may give another time for a transfer, by as much as clocks and zones are wrong.
 _SLACK = 48 * HOUR
 
-_NAMES = [field.name for field in fields(Verdict) if field.name != "wire"]
+_NAMES = [name for name in Verdict.__slots__ if name != "wire"]
 
 
 @dataclass(frozen=True, slots=True)

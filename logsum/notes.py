@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from itertools import count
-from typing import TYPE_CHECKING
 
+from archq.light import dataclass
 from archq.transferlog import CONFLICT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 

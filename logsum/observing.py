@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from archq.errors import ConfigurationError, UsageError
+from archq.light import dataclass
 from archq.nights import named_night, night_of, start_of
 from archq.zones import find_zone
 from logsum.period import Period
 from logsum.sources import settings_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import date, tzinfo
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from archq.errors import UsageError
 from archq.instants import SECOND
+from archq.light import dataclass
 
 HOUR = 3600 * SECOND
 _OUT_OF_YEARS = "the window ends or begins outside the years 1 to 9999"

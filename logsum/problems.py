@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 
-
-@dataclass(slots=True)
 class Problems:
     """Counts of lines by file and kind, with the first example of each, and warnings as they came."""
 
-    counts: dict[tuple[str, str], int] = field(default_factory=dict)
-    examples: dict[tuple[str, str], str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], int] = {}
+        self.examples: dict[tuple[str, str], str] = {}
+        self.warnings: list[str] = []
 
     def unreadable(self, path: str, line: bytes, reason: str = "cannot be read") -> None:
         """Count a line of ``path``."""

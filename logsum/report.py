@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.light import dataclass, field
 from archq.names import ALL_INSTRUMENTS
 from logsum.groups import BY_INSTRUMENT, grouping
 from logsum.ledger import bring_together
@@ -21,6 +20,7 @@ from logsum.tally import Tally, tally
 from logsum.transfers import transfers
 from logsum.unknown import enlarged, one_by_one
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo

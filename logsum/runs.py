@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from heapq import merge
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, overload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
 _FEW_VALUES = 10_000  # whose counts are kept
 
@@ -35,11 +36,8 @@ class Runs(Sequence[float]):
     def _shown(self, value: float) -> float:
         return value if self._unit == 1 else value / self._unit
 
-    @overload
-    def __getitem__(self, index: int) -> float: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[float]: ...
-    def __getitem__(self, index: int | slice) -> float | list[float]:
+    def __getitem__(self, index: Any) -> Any:
+        """Return the number at a place in the order of all, or a list of those at several."""
         places = range(len(self))[index]
         return self._at(places) if isinstance(places, int) else [self._at(place) for place in places]
 
@@ -82,7 +80,7 @@ def median(values: Sequence[Any]) -> float:
     """Return the median of numbers in any order; the mean of the middle two where their count is even."""
     if isinstance(values, Runs):
         middle = len(values) // 2
-        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+        return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2  # type: ignore[no-any-return]
     counts = Counter(values) if len(values) > _FEW_VALUES else {}
     if 0 < len(counts) < _FEW_VALUES:
         return _median_of_counts(counts, len(values))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from archq.config import places
 from archq.errors import NoInputError
+from archq.light import dataclass
 from archq.names import ALL_INSTRUMENTS, checked_instrument
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
 
 from archq.instants import SECOND
+from archq.light import dataclass, field, pattern
 from logsum.runs import Runs, highest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import TypeVar
 
     from logsum.transfers import Transfer
+
+    Key = TypeVar("Key")
 
 _MOST_BYTES = 2**63 - 1  # which only a damaged log goes beyond
 _LEAST_SECONDS = 0.001  # the control file tells milliseconds
 
 # Of one kind are reasons that differ in their numbers, checksums and names only.
-_PARTICULARS = re.compile(r"[a-z0-9]+:[0-9a-f]{32,}|'[^']*'|\b\d+\b")
-
-Key = TypeVar("Key")
+_PARTICULARS = pattern(r"[a-z0-9]+:[0-9a-f]{32,}|'[^']*'|\b\d+\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

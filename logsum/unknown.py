@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
 
+from archq.light import replace
 from logsum.transfers import Transfer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
     from logsum.readers.columns import Packed
     from logsum.tally import Tally

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 
 from archq.errors import ConfigurationError, UsageError
 from archq.instants import SECOND
+from archq.light import pattern
 from archq.nights import named_night
 from archq.quantities import parse_duration
 from archq.zones import find_zone
@@ -15,13 +16,13 @@ from logsum.period import Period, clock_of, instant_of
 _DAYS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _CLOCKS = {"": time(), "midnight": time(), "noon": time(12)}
-_CLOCK = re.compile(r"(?:at )?([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
-_AGO = re.compile(r"(an?|\d+(?:\.\d+)?) ?([a-z]+) ago", re.ASCII)
+_CLOCK = pattern(r"(?a)(?:at )?([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?")
+_AGO = pattern(r"(?a)(an?|\d+(?:\.\d+)?) ?([a-z]+) ago")
 _CALENDAR = ("day", "week", "month", "year")  # where the clock changes, a day has 23 to 25 hours
 _UNITS = {"second": "s", "sec": "s", "minute": "m", "hour": "h", "hr": "h", "day": "d", "week": "w"}
 
 # 11/12/2026 is November to some and December to others, UTC+3 is west in POSIX only, and a bare number says nothing.
-_AMBIGUOUS = re.compile(r"\d*|.*(?:\b\d{1,2}(?:/\d{1,2}\b|\.\d{1,2}\.)|(?:utc|gmt)[+-]).*", re.ASCII | re.IGNORECASE)
+_AMBIGUOUS = pattern(r"(?ai)\d*|.*(?:\b\d{1,2}(?:/\d{1,2}\b|\.\d{1,2}\.)|(?:utc|gmt)[+-]).*")
 
 _FORMS = "use a time such as 2026-11-19 18:00, 18:00, yesterday, 'yesterday noon', '2 days ago' or now"
 

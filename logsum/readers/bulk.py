@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from archq.console import progress
 from archq.errors import TemporaryError
+from archq.light import contextmanager, dataclass, replace
 from archq.names import WireName
 from logsum.events import Upload
 from logsum.problems import Problems
@@ -26,6 +23,7 @@ from logsum.readers.pieces import tasks
 from logsum.readers.source import Source
 from logsum.readers.stamps import Calendar, ServerClock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import tzinfo
@@ -151,6 +149,8 @@ _jobs: list[Job] = []  # a worker's one
 
 
 def _begin(job: Job) -> None:
+    import signal
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who has started us ends us
     _jobs[:] = [job]
 
@@ -191,16 +191,16 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
-@_no_collecting()
 def _do(task: Task, job: Job) -> Found:
     problems, collector = Problems(), Collector(job.question)
-    for reader, source, text in _opened(task, job.zone, job.years, problems):
-        if isinstance(reader, xferlog.Reader):
-            for block in text:
-                collector.take_block(block, reader, source)
-        else:
-            collector.take(reader.read(lines_of(text), source))
-    return collector.found(problems)
+    with _no_collecting():
+        for reader, source, text in _opened(task, job.zone, job.years, problems):
+            if isinstance(reader, xferlog.Reader):
+                for block in text:
+                    collector.take_block(block, reader, source)
+            else:
+                collector.take(reader.read(lines_of(text), source))
+        return collector.found(problems)
 
 
 def read_period(path: str, zone: tzinfo, period: Period, problems: Problems) -> Iterator[Upload]:

@@ -7,15 +7,13 @@ has to be looked at one by one (what a transfer log knows, was cut, or came in s
 from __future__ import annotations
 
 import math
-import re
 from array import array
-from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import compress
 from operator import itemgetter, truediv
-from typing import TYPE_CHECKING, Any
 
 from archq.instants import SECOND
+from archq.light import dataclass, pattern, replace
 from archq.names import DATA, WireName, parse_logged_name
 from logsum.events import Upload
 from logsum.readers import xferlog
@@ -24,8 +22,11 @@ from logsum.readers.shapes import plain_rows_of, rows_of
 from logsum.readers.stamps import MONTHS
 from logsum.readers.text import text_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
     from logsum.period import Period
     from logsum.problems import Problems
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from logsum.sources import Scope
 
 _MINUTES = {b"%02d:%02d" % (minute, second): minute * 60 + second for minute in range(60) for second in range(61)}
-_DAY = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) [0-9:]{8} ([0-9]{4}) ")
-_HOUR = re.compile(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9]{2})")
+_DAY = pattern(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) [0-9:]{8} ([0-9]{4}) ")
+_HOUR = pattern(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9]{2})")
 _HOUR_AND_LEAP = 3601  # seconds
 _DAY_AND_LEAP = 86_401  # seconds
 _MOST_DAYS = 8  # of a block; a log with fewer lines a day is a short one
@@ -68,13 +69,13 @@ class Question:
         return replace(self.period, start=start if self.since is None else min(start, self.since))
 
 
-@dataclass(slots=True)
 class Columns:
     """Sizes in bytes and times in seconds, in step; ends in nanoseconds since 1970, empty unless asked for."""
 
-    sizes: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.times: list[float] = []
+        self.ends: list[int] = []
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,28 +7,28 @@ in brackets, the command in quotes, the reply's number and the bytes, then how l
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.light import pattern
 from archq.names import DATA, parse_logged_name
 from logsum.events import Upload
 from logsum.readers.stamps import MONTHS
 from logsum.readers.text import text_of, without_percents
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator
 
     from logsum.readers.source import Source
 
-_LINE = re.compile(
-    rb"(?:(?P<client>[^ \[]+) )?(?P<who>[^\[]*?)"
+_LINE = pattern(
+    rb"(?s)(?:(?P<client>[^ \[]+) )?(?P<who>[^\[]*?)"
     rb"\[(?P<day>[0-9]{2})/(?P<month>[A-Z][a-z]{2})/(?P<year>[0-9]{4}):(?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
     rb" (?P<sign>[+-])(?P<hours>[0-9]{2})(?P<minutes>[0-9]{2})\](?P<more>.*?)"
     rb' "(?P<request>[^"].*?)?" (?P<code>[0-9]{3}|-) (?P<size>[0-9]{1,18}|-)'
-    rb"(?: (?P<seconds>[0-9]{1,18}\.[0-9]+|-))?\r?\n",
-    re.DOTALL,
+    rb"(?: (?P<seconds>[0-9]{1,18}\.[0-9]+|-))?\r?\n"
 )
 _PERCENT_ENCODED = b"PUT"
 _VERBS = frozenset({b"STOR", b"STOU", b"APPE", _PERCENT_ENCODED})

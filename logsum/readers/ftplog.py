@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
-import re
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
+from archq.light import pattern
 from logsum.readers import commonlog, openssh, sftpgo, vsftpd, xferlog
 from logsum.readers.files import lines, opened
 from logsum.readers.source import Source
 from logsum.readers.stamps import Calendar, ServerClock, first_year
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import tzinfo
@@ -33,9 +32,9 @@ FORMATS: Sequence[type[Reader]] = (
 SNIFFED = 1000  # lines: damaged ones at the beginning do not hide a log
 _ENOUGH = 3  # lines that are known
 
-_ROTATED = re.compile(r"(?:\.(?P<number>\d{1,4})|-(?P<date>\d{8}(?:-?\d{2,10})?))?(?:\.gz)?", re.ASCII)
+_ROTATED = pattern(r"(?a)(?:\.(?P<number>\d{1,4})|-(?P<date>\d{8}(?:-?\d{2,10})?))?(?:\.gz)?")
 # sftpgo rotates by itself: sftpgo-2026-11-20T03-14-15.123.log beside sftpgo.log.
-_LUMBERJACK = re.compile(r"-(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})", re.ASCII)
+_LUMBERJACK = pattern(r"(?a)-(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3})")
 
 
 def read_log(path: str, zone: tzinfo, problems: Problems) -> Iterator[Upload]:
@@ -72,6 +71,10 @@ def _read_part(source: Source, readers: Sequence[Reader]) -> Iterator[Upload]:
 
 def reader_of(head: Sequence[bytes], readers: Sequence[Reader]) -> Reader | None:
     """Return the reader that is the first to know some of the first lines of a log, None if none knows any."""
+    first = head[:_ENOUGH]
+    for reader in readers if len(first) == _ENOUGH else ():
+        if all(map(reader.recognizes, first)):  # nobody knows enough before; the others need not even look
+            return reader
     known = [0] * len(readers)
     for line in head:
         for place, reader in enumerate(readers):
@@ -89,15 +92,28 @@ def tell_unknown(source: Source, head: Sequence[bytes]) -> None:
 
 def rotated(path: str) -> list[str]:
     """Return ``path`` and its elders (``.1``, ``.2.gz``, ``-20261120.gz``) as logrotate names them, oldest first."""
-    elders = []
-    for name in glob.glob(glob.escape(path) + "[.-]*"):
-        if match := _ROTATED.fullmatch(name[len(path) :]):
-            elders.append((match["date"] or "", -int(match["number"] or 0), name))
-    stem, ending = os.path.splitext(path)
-    for name in glob.glob(f"{glob.escape(stem)}-*{glob.escape(ending)}*") if ending else ():
-        if match := _LUMBERJACK.fullmatch(name.removesuffix(".gz").removesuffix(ending)[len(stem) :]):
-            elders.append((match["date"], 0, name))
-    return [name for _date, _number, name in sorted(elders)] + [path]
+    folder, name = os.path.split(path)
+    ages = {other: _age(other, name) for other in _names(folder)}
+    elders = sorted((age, other) for other, age in ages.items() if age)
+    return [*(os.path.join(folder, other) for _age, other in elders), path]
+
+
+def _age(other: str, name: str) -> tuple[str, int] | None:
+    """Return what brings the elders of the log ``name`` into order, None where ``other`` is none of them."""
+    if other != name and other.startswith(name) and (match := _ROTATED.fullmatch(other[len(name) :])):
+        return match["date"] or "", -int(match["number"] or 0)
+    stem, ending = os.path.splitext(name)
+    plain = other.removesuffix(".gz")
+    is_like_it = ending and plain.startswith(stem) and plain.endswith(ending)
+    match = _LUMBERJACK.fullmatch(plain[len(stem) : -len(ending)]) if is_like_it else None
+    return (match["date"], 0) if match else None
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder or os.curdir)
+    except OSError:  # one may be allowed to read a log, but not to see what is beside it
+        return []
 
 
 def readable(parts: Sequence[str], problems: Problems) -> list[str]:

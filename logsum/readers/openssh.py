@@ -7,18 +7,18 @@ own time and the order of lines; those of rsyslog (RFC 3339), journalctl (``shor
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.light import dataclass, pattern
 from archq.names import DATA, parse_logged_name
 from logsum.events import Upload
 from logsum.readers.stamps import MONTHS
 from logsum.readers.text import text_of, without_vis
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Iterator
 
     from archq.names import WireName
@@ -26,36 +26,32 @@ if TYPE_CHECKING:
 
 TRADITIONAL = rb"(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-9][0-9]) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
 _ISO = rb"(?P<iso>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2}))"
-_LINE = re.compile(
-    rb"(?:<[0-9]{1,3}>(?:1 )?)?(?:" + TRADITIONAL + rb"|" + _ISO + rb") "
+_LINE = pattern(
+    rb"(?s)(?:<[0-9]{1,3}>(?:1 )?)?(?:" + TRADITIONAL + rb"|" + _ISO + rb") "
     rb"(?:(?P<program>(?:[^ \[\]:]+ )?[^ \[\]:]+)(?:\[(?P<pid>[0-9]+)\])?: "
     rb"|[^ ]+ (?P<program5424>[^ ]+) (?P<pid5424>[0-9]+|-) [^ ]+ (?:-|(?:\[.*?\])+) ?(?:\xef\xbb\xbf)?)"
-    rb"(?P<message>.*?)\r?\n",
-    re.DOTALL,
+    rb"(?P<message>.*?)\r?\n"
 )
-_DATE = re.compile(rb"(?:<[0-9]{1,3}>)?" + TRADITIONAL + rb" ")
+_DATE = pattern(rb"(?:<[0-9]{1,3}>)?" + TRADITIONAL + rb" ")
 _PROGRAMS = (b"internal-sftp", b"sftp-server")
 
-_SESSION = re.compile(rb"session (?P<what>opened|closed) for local user (?P<user>.*) from \[(?P<client>[^\]]*)\]")
-_OPEN = re.compile(rb'open "(?P<name>.*)" flags (?P<flags>[A-Z,]*) mode [0-7]+', re.DOTALL)
-_CLOSE = re.compile(
-    rb'(?P<forced>forced )?close "(?P<name>.*)" bytes read [0-9]+ written (?P<written>[0-9]{1,18})', re.DOTALL
-)
-_RENAME = re.compile(rb'(?:posix-)?rename old "(?P<old>.*)" new "(?P<new>.*)"', re.DOTALL)
+_SESSION = pattern(rb"session (?P<what>opened|closed) for local user (?P<user>.*) from \[(?P<client>[^\]]*)\]")
+_OPEN = pattern(rb'(?s)open "(?P<name>.*)" flags (?P<flags>[A-Z,]*) mode [0-7]+')
+_CLOSE = pattern(rb'(?s)(?P<forced>forced )?close "(?P<name>.*)" bytes read [0-9]+ written (?P<written>[0-9]{1,18})')
+_RENAME = pattern(rb'(?s)(?:posix-)?rename old "(?P<old>.*)" new "(?P<new>.*)"')
 _WRITING = b"WRITE"
 _REFUSED = b"sent status "  # other than success
 _SHORTEST = {True: 1.0, False: 0.001}  # seconds, by whether stamps are whole seconds
 
 
-@dataclass(slots=True)
 class _Session:
     """What is known of a process: whom it serves, what it has open, and what it wrote under other names."""
 
-    user: str = ""
-    client: str = ""
-    opened: dict[bytes, int] = field(default_factory=dict)  # for writing, and when
-    asked: bytes = b""  # what the line before asked to open: a status that follows says that it was refused
-    elsewhere: dict[bytes, _Written] = field(default_factory=dict)
+    def __init__(self, user: str = "", client: str = "") -> None:
+        self.user, self.client = user, client
+        self.opened: dict[bytes, int] = {}  # for writing, and when
+        self.asked = b""  # what the line before asked to open: a status that follows says that it was refused
+        self.elsewhere: dict[bytes, _Written] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.light import dataclass, pattern, suppress
 from logsum.period import HOUR
 from logsum.problems import Problems
 from logsum.readers import vsftpd, xferlog
@@ -23,7 +20,9 @@ from logsum.readers.files import is_packed, lines
 from logsum.readers.ftplog import FORMATS, SNIFFED, reader_of
 from logsum.readers.stamps import MONTHS, ServerClock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator, Sequence
     from datetime import tzinfo
 
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
 SLACK = 6 * HOUR  # nanoseconds: by how much lines may be out of order, or the stamps of another zone than is said
 SIZE = 1 << 22  # bytes that a worker is given at a time
 
-_STAMP = re.compile(
-    rb"^[A-Z][a-z]{2} ([A-Z][a-z]{2})  ?([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([0-9]{4}) ", re.MULTILINE
-)
+_STAMP = pattern(rb"(?m)^[A-Z][a-z]{2} ([A-Z][a-z]{2})  ?([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([0-9]{4}) ")
 _LOOK = 1 << 12  # bytes: more than a line, mostly
 _LONGEST_LOOK = 1 << 20
 _CHANGE = timedelta(hours=1)  # what the clock's change makes of a difference of instants

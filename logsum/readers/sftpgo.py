@@ -5,16 +5,16 @@ Times are the server's local ones, or UTC, without saying which: ``--ftp-log-zon
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 from archq.instants import SECOND
 from archq.names import DATA, parse_logged_name
 from logsum.events import Upload
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from logsum.readers.source import Source
     from logsum.readers.stamps import ServerClock
@@ -39,6 +39,8 @@ class Reader:
 
 
 def _object(line: bytes) -> dict[str, Any]:
+    import json
+
     try:
         found = json.loads(line.decode("utf-8", "replace"))
     except RecursionError as error:

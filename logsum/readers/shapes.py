@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from archq.light import dataclass, pattern
 from logsum.readers.stamps import MONTHS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
@@ -34,8 +34,8 @@ _IRREGULAR = rb"|([^\n]*+\n|[^\n]++)"
 _WEEKDAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS = {number: name for name, number in MONTHS.items()}
 
-_YEAR = re.compile(rb"^[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} ([0-9]{4}) ", re.MULTILINE)
-_NAME = re.compile(rb" ([^ \n]*[A-Za-z0-9_+-])\.%b\.1\.df(\.part)? " % _ID)
+_YEAR = pattern(rb"(?m)^[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} ([0-9]{4}) ")
+_NAME = pattern(rb" ([^ \n]*[A-Za-z0-9_+-])\.%b\.1\.df(\.part)? " % _ID)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from archq.light import pattern
 
-_VIS = re.compile(rb"\\(?:([0-7]{3})|M-(.)|M\^(.)|\^(.)|(.))", re.DOTALL)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+
+_VIS = pattern(rb"(?s)\\(?:([0-7]{3})|M-(.)|M\^(.)|\^(.)|(.))")
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a", b"v": b"\v", b"f": b"\f", b"s": b" "}
 _LETTERS[b"0"] = b"\0"
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_PERCENT = pattern(rb"%([0-9A-Fa-f]{2})")
 
 
 def text_of(raw: bytes) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from archq.console import progress
 from archq.errors import MalformedError
 from archq.instants import SECOND, parse_instant
+from archq.light import pattern
 from archq.names import parse_wire_name
 from archq.transferlog import FINAL, PASSING, Outcome, parse_outcome
 from logsum.events import Verdict
@@ -18,6 +17,7 @@ from logsum.period import clock_of
 from logsum.readers.files import blocks, lines_of
 from logsum.readers.usual import usual_verdict
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # The sweeper's clock may run behind the one that timed the transfer, by far less than a day.
 _SLACK = timedelta(days=1)
 
-_DATED = re.compile(r"(\d{8})\.tdcin\.log(?:\.gz)?", re.ASCII)
-_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
-_QUEUED = re.compile(rb" queued=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+_DATED = pattern(r"(?a)(\d{4})(\d\d)(\d\d)\.tdcin\.log(?:\.gz)?")
+_STAMP = pattern(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_QUEUED = pattern(rb" queued=(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
 _SNIFFED = 5  # lines: a damaged first one does not hide a log
 
 
@@ -145,7 +145,8 @@ def _is_earlier(name: str, since: int) -> bool:
     if not match:
         return False
     try:
-        day = datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC)
+        year, month, date = map(int, match.groups())
+        day = datetime(year, month, date, tzinfo=UTC)
         return day + timedelta(days=1) + _SLACK < clock_of(since, UTC)
     except (ValueError, OverflowError):
         return False

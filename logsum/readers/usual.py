@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from archq.errors import MalformedError
 from archq.instants import SECOND, parse_instant
+from archq.light import pattern
 from archq.names import ALL_INSTRUMENTS, WireName
 from archq.transferlog import FILED
 from logsum.events import Verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
 
 _MILLISECOND = SECOND // 1000
 
 _STAMP = r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}):([0-5][0-9])\.([0-9]{3})Z"
 _INSTRUMENT = r"[A-Za-z0-9][A-Za-z0-9_+-]{0,31}"
 _VALUE = r"[!-$&-~]++"  # with nothing in it that is encoded or should be
-_LINE = re.compile(
+_LINE = pattern(
     rf"{_STAMP} {FILED} instrument=({_VALUE})(?: request={_VALUE})?(?: part={_VALUE})?"
     rf" wire=({_INSTRUMENT})\.([0-7][0-9a-hjkmnp-tv-z]{{25}})\.([1-9][0-9]{{0,8}})\.df size=([0-9]{{1,18}})"
     rf" queued={_STAMP} started={_STAMP} seconds=([0-9]{{1,9}}\.[0-9]{{3}}) tries=[0-9]+(?: host={_VALUE})?"

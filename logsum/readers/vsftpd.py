@@ -5,30 +5,27 @@ It tells no times but when a line was written, so a transfer's duration is what 
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from archq.instants import SECOND
+from archq.light import pattern
 from archq.names import DATA, parse_logged_name
 from logsum.events import Upload
 from logsum.readers.stamps import MONTHS
 from logsum.readers.text import text_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from logsum.readers.source import Source
 
-_LINE = re.compile(
-    rb"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2})  ?(?P<day>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
-    rb" (?P<year>[0-9]{4}) \[pid [0-9]+\] (?:\[(?P<user>.*?)\] )?(?P<event>.*?)\r?\n?",
-    re.DOTALL,
+_LINE = pattern(
+    rb"(?s)[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2})  ?(?P<day>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    rb" (?P<year>[0-9]{4}) \[pid [0-9]+\] (?:\[(?P<user>.*?)\] )?(?P<event>.*?)\r?\n?"
 )
 # A file without bytes is logged without their count.
-_UPLOAD = re.compile(
-    rb'(?P<result>OK|FAIL) UPLOAD: Client "(?P<client>[^"]*)", "(?P<name>.*)"'
-    rb"(?:, (?P<size>[0-9]{1,18}) bytes)?, (?P<rate>[0-9]{1,18}\.[0-9]+)Kbyte/sec",
-    re.DOTALL,
+_UPLOAD = pattern(
+    rb'(?s)(?P<result>OK|FAIL) UPLOAD: Client "(?P<client>[^"]*)", "(?P<name>.*)"'
+    rb"(?:, (?P<size>[0-9]{1,18}) bytes)?, (?P<rate>[0-9]{1,18}\.[0-9]+)Kbyte/sec"
 )
 _OK = b"OK"
 _KBYTE = 1024

@@ -5,15 +5,14 @@ Fields are divided by one blank, and only by that: names may hold bytes that oth
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from archq.instants import SECOND
+from archq.light import pattern
 from archq.names import DATA, parse_logged_name
 from logsum.events import Upload
 from logsum.readers.stamps import MONTHS
 from logsum.readers.text import text_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
 
 # The name may hold blanks, and so may the user (an anonymous one's password): what stands before the name is counted
 # from the left, what stands after the user from the right.
-LINE = re.compile(
-    rb"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2})  ?(?P<day>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
+LINE = pattern(
+    rb"(?s)[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2})  ?(?P<day>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
     rb" (?P<year>[0-9]{4}) (?P<seconds>[0-9]{1,18}) (?P<client>[^ ]+) (?P<size>[0-9]{1,18}) (?P<name>.*)"
-    rb" [ab] [CUT_]+ (?P<direction>[iod]) [agr] (?P<user>.*?) [^ ]+ [01] [^ ]+?(?: (?P<status>[ci]))?\r?(?P<end>\n?)",
-    re.DOTALL,
+    rb" [ab] [CUT_]+ (?P<direction>[iod]) [agr] (?P<user>.*?) [^ ]+ [01] [^ ]+?(?: (?P<status>[ci]))?\r?(?P<end>\n?)"
 )
 _INCOMING = b"i"
 _INCOMPLETE = b"i"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from logsum.groups import BY_INSTRUMENT
 from logsum.period import HOUR, clock_of
@@ -12,6 +11,7 @@ from logsum.render.details import details, table
 from logsum.runs import highest, lowest, median
 from logsum.tally import chosen_bounds, in_bins
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 

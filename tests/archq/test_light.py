@@ -141,6 +141,34 @@ def test_what_is_not_as_it_was_by_default_is_told() -> None:
     assert light.changed_fields(Frame(name="", password="secret")) == {"name": "", "password": "secret", "options": {}}
 
 
+@light.made_often
+@light.dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One of many."""
+
+    text: str
+    number: int = 0
+
+
+def test_values_that_are_many_are_as_others_are_from_the_first_on() -> None:
+    for _time in range(2):
+        assert [Line(text="a").number, Line(text="a", number=2).number] == [0, 2]
+        assert Line(text="a") == Line(number=0, text="a") != Line(text="a", number=1)
+        for wrong in ({}, {"text": "a", "colour": "red"}):
+            with pytest.raises(TypeError):
+                Line(**wrong)
+    assert repr(pickle.loads(pickle.dumps(Line(text="a")))).endswith("Line(text='a', number=0)")
+
+
+def test_a_value_is_replaced_by_one_that_differs_in_what_is_said() -> None:
+    one = Frame(name="a", size=1)
+    assert light.replace(one, size=2) == Frame(name="a", size=2)
+    with pytest.raises(TypeError):
+        light.replace(one, colour="red")
+    with pytest.raises(ValueError, match="negative"):
+        light.replace(one, size=-1)
+
+
 def test_only_frozen_values_with_slots_are_made() -> None:
     with pytest.raises(TypeError, match="only frozen values with slots"):
         light.dataclass(frozen=False, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 from hypothesis import given
@@ -10,6 +13,11 @@ from hypothesis import strategies as some
 
 from logsum.cli import BRIEF, FLAGS, NAMES, parsed
 from logsum.commands import command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.logsum.conftest import Logs
 
 WORDS = """
     -i minicam -iminicam -ichelle -i all -B 2003-10-01 -B2003-10-01 -B2003-4-1 -B2003-02-30 -Bx -B -b 0 -b0 -b18.5 -b-1
@@ -57,3 +65,37 @@ def test_the_short_way_knows_every_option_of_one_letter() -> None:
     letters = {name: known for name, known in options.items() if len(name) == 2}
     assert letters == {**{f"-{letter}": name for letter, name in NAMES.items()}, BRIEF: "verbose"}
     assert {*FLAGS.plain, *FLAGS.valued} == {*NAMES}
+
+
+# What takes milliseconds to load, and what has no business where a text is printed of what was read.
+SLOW = """
+    ast asyncio calendar click concurrent contextlib copy csv dataclasses dateutil decimal fractions glob gzip hashlib
+    inspect json locale logging matplotlib multiprocessing numpy pathlib random shutil signal socket statistics
+    subprocess tabulate tempfile threading tomllib typing urllib zlib
+"""
+UNNEEDED = """
+    archq.control archq.meter archq.signature archq.spool logsum.commands logsum.freshness logsum.ledgers logsum.output
+    logsum.panels logsum.reconcile logsum.readers.spool logsum.render.charts logsum.render.data
+    logsum.render.differences logsum.render.html logsum.render.page logsum.render.plot logsum.render.svg
+"""
+
+
+def test_nothing_that_takes_long_to_load_is_loaded_for_a_plain_report(logs: Logs, tmp_path: Path) -> None:
+    for second in range(10, 20):
+        wire = logs.tell(f"2026-11-20T03:14:{second}Z")
+        logs.upload(f"2026-11-20T03:14:{second}Z", wire)
+    (tmp_path / "archq.toml").write_text(f'[instrument.minicam]\nlogs = "{logs.directory}"\naliases = ["mini"]\n')
+    arguments = f"logsum -i mini -f {logs.ftp_log} -nB2026-11-20 -D-1 -zMST7MDT".split()
+    script = f"import sys; sys.argv = {arguments}; from logsum.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ARCHQ_CONFIG": str(tmp_path / "archq.toml")},
+    )
+    assert (done.returncode, "Instrument: mini          10 files       0 errors\n" in done.stdout) == (0, True)
+    assert "FTP performance for 10 files:\n" in done.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "logsum.report" in loaded
+    assert {name.split(".")[0] for name in loaded} & {*SLOW.split()} == set()
+    assert loaded & {*UNNEEDED.split()} == set()
