@@ -160,15 +160,43 @@ class _Directory:
     async def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         with told(f"{self.label}: cannot send {name}"):
             handle = await self._opened(name, offset)
-            unanswered: deque[Answer[Packet]] = deque()
-            while block := source.read(self._block):
-                unanswered.append(self._client.write(handle, offset, block))
-                offset += len(block)
-                if len(unanswered) * self._block > _WINDOW:
-                    await self._client.done(unanswered.popleft())
-            unanswered.append(self._client.close(handle))
-            for answer in unanswered:
+            writes: deque[Answer[Packet]] = deque()
+            try:
+                await self._write(handle, source, offset, writes)
+            except OSError:
+                if await self._may_have_gap(writes):
+                    await self._discard(handle, name)
+                raise
+
+    async def _write(self, handle: bytes, source: BinaryIO, offset: int, unanswered: deque[Answer[Packet]]) -> None:
+        """Write all of ``source``, and close; on an error the writes behind it are left in ``unanswered``."""
+        while block := source.read(self._block):
+            unanswered.append(self._client.write(handle, offset, block))
+            offset += len(block)
+            if len(unanswered) * self._block > _WINDOW:
+                await self._client.done(unanswered.popleft())
+        closing = self._client.close(handle)
+        while unanswered:
+            await self._client.done(unanswered.popleft())
+        await self._client.done(closing)
+
+    async def _may_have_gap(self, behind: deque[Answer[Packet]]) -> bool:
+        """Say whether a write ``behind`` one that failed did not: the file's size says nothing of its content then.
+
+        Nor does it where closing fails, of which there is nothing behind.
+        """
+        may_have = not behind
+        for answer in behind:
+            with contextlib.suppress(Exception):
                 await self._client.done(answer)
+                may_have = True
+        return may_have
+
+    async def _discard(self, handle: bytes, name: str) -> None:
+        """Remove what nobody could tell from a beginning that can be resumed."""
+        with contextlib.suppress(Exception):  # a drop box may not allow it, nor is anything resumed there
+            self._client.close(handle)
+            await self._client.remove(self._prefix + name)
 
     async def _opened(self, name: str, offset: int) -> bytes:
         flags = WRITE if offset else WRITE | CREATE | EXCLUSIVE

@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -331,9 +331,11 @@ class Failing:
     """What an SFTP server fails to do: the write number ``write`` (from 0), or to close."""
 
     write: int | None = None
+    onwards: bool = False  # and all that come behind it
     close: bool = False
     code: int = SFTP_FAILURE
     terse: bool = False  # says nothing beside the code, as in versions before the third
+    removed: list[str] = field(default_factory=list)  # what was removed at its client's wish
 
 
 class _Handle(paramiko.SFTPHandle):
@@ -345,7 +347,8 @@ class _Handle(paramiko.SFTPHandle):
 
     def write(self, offset: int, data: Any) -> int:
         self.writes += 1
-        if self.failing.write == self.writes - 1:
+        number, failing = self.writes - 1, self.failing.write
+        if number == failing or (self.failing.onwards and failing is not None and number > failing):
             return self.failing.code
         self.content.seek(offset)
         self.content.write(data)
@@ -366,6 +369,10 @@ class _Interface(paramiko.SFTPServerInterface):
 
     def open(self, path: str, flags: int, attr: paramiko.SFTPAttributes) -> paramiko.SFTPHandle:
         return _Handle(self.failing)
+
+    def remove(self, path: str) -> int:
+        self.failing.removed.append(path)
+        return int(SFTP_OK)
 
 
 class _Server(paramiko.SFTPServer):

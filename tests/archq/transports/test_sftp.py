@@ -113,6 +113,22 @@ def test_a_write_that_is_not_permitted_is_permanent(failing: sftp.SftpTransport)
         failing.put(io.BytesIO(bytes(4 * BLOCK)), "half.df")
 
 
+@fails(Failing(write=1), Failing(close=True))
+def test_what_may_have_a_gap_is_removed_for_it_would_be_taken_for_a_beginning(
+    failing: sftp.SftpTransport, request: pytest.FixtureRequest
+) -> None:
+    with pytest.raises(TemporaryTransferError, match=r"cannot send half\.df\.part: .*Failure"):
+        failing.put(io.BytesIO(bytes(4 * BLOCK)), "half.df.part")
+    assert request.node.callspec.params["failing"].removed == ["/incoming/half.df.part"]
+
+
+@fails(Failing(write=1, onwards=True))
+def test_what_is_a_beginning_stays_to_be_resumed(failing: sftp.SftpTransport, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(TemporaryTransferError, match=r"cannot send half\.df\.part: .*Failure"):
+        failing.put(io.BytesIO(bytes(4 * BLOCK)), "half.df.part")
+    assert request.node.callspec.params["failing"].removed == []
+
+
 @fails(Failing(write=1))
 def test_a_session_goes_on_after_a_failed_write(failing: sftp.SftpTransport) -> None:
     with pytest.raises(TransferError):
