@@ -172,7 +172,8 @@ def _summed_beside(source: int, hasher: Hasher, expected: int) -> Generator[memo
     for _ in range(_BUFFERS):
         free.put(memoryview(bytearray(_CHUNK)))
     errors: list[Exception] = []
-    thread = Thread(target=_sum, args=(hasher, full, free, errors))
+    # Nobody waits for it at the program's end: an interrupt may come before it is told of an end here.
+    thread = Thread(target=_sum, args=(hasher, full, free, errors), daemon=True)
     try:
         thread.start()
     except RuntimeError:  # this account may have no more threads

@@ -148,6 +148,29 @@ def test_a_large_file_is_summed_where_no_thread_can_be_had(large: int, monkeypat
     assert sum_file(large) == (LARGE, Checksum("sha256", hashlib.sha256(bytes(LARGE)).hexdigest()))
 
 
+INTERRUPTED = """
+import threading
+start = threading.Thread.start
+def interrupted(thread):
+    start(thread)
+    raise KeyboardInterrupt
+threading.Thread.start = interrupted
+from archq.checksum import sum_file
+with open({path!r}) as file:
+    sum_file(file.fileno())
+"""
+
+
+def test_an_interrupt_while_a_thread_is_started_leaves_none_that_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    path.touch()
+    os.truncate(path, LARGE)
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(path=str(path))], timeout=20, capture_output=True, text=True
+    )
+    assert done.stderr.endswith("KeyboardInterrupt\n")
+
+
 @pytest.mark.parametrize("nth", [1, LARGE >> 20])
 def test_an_error_of_summing_beside_is_no_wrong_sum_and_not_waited_for(
     large: int, monkeypatch: pytest.MonkeyPatch, nth: int
