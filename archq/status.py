@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 WAIT_STEP = 0.1  # seconds between two looks of `archq submit -w`
+_LOOKS_SELDOM = 9  # times as long as a look takes it waits for the next: one at a thousand files takes a while
 
 
 class Why(NamedTuple):
@@ -265,6 +266,7 @@ def wait_until_sent(spool: Spool, request: RequestId, gone: Callable[[int], None
     """
     before = 0
     while True:
+        began = time.monotonic()
         state, request = spool.find(request)
         if state != QUEUED:
             break
@@ -274,7 +276,7 @@ def wait_until_sent(spool: Spool, request: RequestId, gone: Callable[[int], None
         sent = sum(file.size for file in one.files if file.state == SENT) if one else before
         gone(sent - before)
         before = sent
-        time.sleep(WAIT_STEP)
+        time.sleep(max(WAIT_STEP, _LOOKS_SELDOM * (time.monotonic() - began)))
     if state != SENT:
         raise RefusedError(f"{request} was {state}")
 

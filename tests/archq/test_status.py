@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archq import status
 from archq.errors import ExitStatus
 from archq.instants import SECOND
-from archq.spool import QUEUED
+from archq.spool import QUEUED, SENT
 from archq.spool.filestate import FileState
 from tests.archq.instrument import Instrument
 
@@ -84,3 +87,20 @@ def test_a_file_that_failed_is_not_said_to_be_tried_soon_by_nobody(instrument: I
     assert "    it broke\n" in instrument.archq("status").stdout
     with instrument.spool.own_queue("archive"):
         assert "    it broke; next try in " in instrument.archq("status").stdout
+
+
+def test_whoever_waits_for_what_takes_long_to_look_at_looks_seldom(
+    instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, spool = instrument.submit(), instrument.spool
+    pauses: list[float] = []
+
+    def sleep(pause: float) -> None:
+        pauses.append(pause)
+        spool.move(request, QUEUED, SENT)
+
+    seconds = itertools.count()  # one between two looks at this clock
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=sleep, time_ns=time.time_ns)
+    monkeypatch.setattr(status, "time", clock)
+    status.wait_until_sent(spool, request)
+    assert pauses == [9]
