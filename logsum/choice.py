@@ -10,7 +10,6 @@ from archq.names import ALL_INSTRUMENTS
 from archq.nights import named_night
 from logsum.observing import nights_of
 from logsum.period import Period, Window, clock_of, resolve
-from logsum.words import parse_moment, parse_month
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ def chosen_period(choice: Choice, config: Config, zone: tzinfo | None, local: tz
     _refuse_contradictions(choice)
     shown = zone or local
     if choice.month is not None:
+        from logsum.words import parse_month
+
         return parse_month(choice.month, shown)
     if choice.since is not None:
         return _between(choice.since, choice.until, now, shown)
@@ -79,6 +80,8 @@ def _refuse_contradictions(choice: Choice) -> None:
 
 
 def _between(since: str, until: str | None, now: int, zone: tzinfo) -> Period:
+    from logsum.words import parse_moment
+
     start, end = parse_moment(since, now, zone), now if until is None else parse_moment(until, now, zone)
     if start > end:
         shown = [f"{clock_of(instant, zone):%Y-%m-%d %H:%M:%S %Z}" for instant in (start, end)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from archq.console import run, run_click
+from archq.console import leave, run, run_click
 from archq.lpfamily.scanner import Flags, operands, scan
 from logsum.period import parse_day
 from logsum.reporting import PROGRAM, answer
@@ -70,7 +70,7 @@ def main() -> int:
     """Run logsum with this process's arguments and return its exit status."""
     words = parsed(sys.argv[1:])
     if words is not None:
-        return run(PROGRAM, lambda: answer(words))
+        leave(run(PROGRAM, lambda: answer(words)))
     from logsum.commands import command
 
     return run_click(PROGRAM, command)

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 from logsum.groups import BY_INSTRUMENT
 from logsum.period import HOUR, clock_of
-from logsum.render.details import details, table
 from logsum.runs import highest, lowest, median
 from logsum.tally import chosen_bounds, in_bins
 
@@ -28,6 +27,8 @@ def render(report: Report, style: Style) -> str:
         return ""
     parts = [_heading(report.period), *(part for title in told for part in _section(title, report, style))]
     if style.by == BY_INSTRUMENT:
+        from logsum.render.details import table
+
         parts.append(table(BY_INSTRUMENT, told.items(), style))
     return "\n".join(parts)
 
@@ -56,9 +57,13 @@ def _section(title: str, report: Report, style: Style) -> Iterator[str]:
     if style.verbosity and tally.performance.sizes:
         yield _performance(tally.performance, style)
     if style.details:
+        from logsum.render.details import details
+
         yield from details(title, report, style)
     rows = report.tables.get(style.by or "", {}).get(title)
     if style.by and rows:
+        from logsum.render.details import table
+
         yield table(style.by, ((row.label, row.tally) for row in rows), style)
 
 

@@ -74,9 +74,11 @@ SLOW = """
     subprocess tabulate tempfile threading tomllib typing urllib zlib
 """
 UNNEEDED = """
-    archq.control archq.meter archq.signature archq.spool logsum.commands logsum.freshness logsum.ledgers logsum.output
-    logsum.panels logsum.reconcile logsum.readers.spool logsum.render.charts logsum.render.data
-    logsum.render.differences logsum.render.html logsum.render.page logsum.render.plot logsum.render.svg
+    archq.control archq.meter archq.signature archq.spool logsum.commands logsum.figures logsum.freshness logsum.ledgers
+    logsum.output logsum.panels logsum.reconcile logsum.readers.spool logsum.render.charts logsum.render.data
+    logsum.render.details logsum.render.differences logsum.render.html logsum.render.page logsum.render.plot
+    logsum.render.svg
+    logsum.words
 """
 
 
