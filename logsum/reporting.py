@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from archq import config as configuration
@@ -60,7 +59,7 @@ def answer(words: dict[str, Any]) -> int:
     if words["plot"] or words["html"]:
         _draw(report, style, words, messages)
     if "format" in words["order"] or not (words["plot"] or words["html"]):
-        sys.stdout.write(_rendered(report, style, words["format"], messages))
+        print(_rendered(report, style, words["format"], messages), end="")
     return ExitStatus.DONE
 
 
@@ -135,7 +134,7 @@ def _reconciliation(words: dict[str, Any], config: Config, now: int) -> int:
         "json": lambda: differences_as_json(comparison, messages),
         "csv": lambda: differences_as_csv(comparison),
     }
-    sys.stdout.write(forms[words["format"]]())
+    print(forms[words["format"]](), end="")
     return ExitStatus.SOME_FAILED if comparison.differences else ExitStatus.DONE
 
 

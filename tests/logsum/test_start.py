@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -101,3 +102,13 @@ def test_nothing_that_takes_long_to_load_is_loaded_for_a_plain_report(logs: Logs
     assert "logsum.report" in loaded
     assert {name.split(".")[0] for name in loaded} & {*SLOW.split()} == set()
     assert loaded & {*UNNEEDED.split()} == set()
+
+
+@pytest.mark.parametrize("more", [[], ["--reconcile"], ["--format", "csv"]], ids=["text", "differences", "data"])
+def test_a_report_that_nobody_wants_to_see_is_no_bug_of_ours(logs: Logs, more: list[str]) -> None:
+    logs.upload("2026-11-20T03:14:15Z", logs.tell("2026-11-20T03:14:15Z"))
+    script = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"
+    logsum = "import sys; from logsum.cli import main; sys.exit(main())"
+    words = ["-v", "-i", "minicam", "-l", str(logs.directory), "-f", str(logs.ftp_log), "-B2026-11-20", "-b0", "-D1"]
+    done = subprocess.run([sys.executable, "-c", script, logsum, *words, *more], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
