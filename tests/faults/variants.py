@@ -5,7 +5,6 @@ Each function is called in a forked program before it begins, and patches it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
@@ -87,10 +86,6 @@ def numbers_without_a_lock() -> None:
         return number
 
     Spool.next_number = next_number
-
-
-def queue_without_a_lock() -> None:
-    Spool.own_queue = lambda spool, queue: contextlib.nullcontext()
 
 
 def control_before_data() -> None:
@@ -208,7 +203,6 @@ ALL = [
     Variant("the id is printed before the commit", id_before_the_commit, "kills", SUBMIT),
     Variant("all files get the same id", same_id_for_all_files, "kills", SUBMIT),
     Variant("request numbers without a lock", numbers_without_a_lock, "load"),
-    Variant("a queue without a lock", queue_without_a_lock, "load"),
     Variant("control file before data", control_before_data, "kills", SHIP),
     Variant("sent before it is", sent_before_it_is, "kills", SHIP),
     Variant("no checksum", no_checksum, "kills", SWEEP),
