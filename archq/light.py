@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     _Kind = TypeVar("_Kind", bound=type)
 
     def made_often(kind: _Kind) -> _Kind:
-        """Let values of ``kind``, which have names and check nothing, be made in the least time, for they are many."""
+        """Let values of ``kind``, which check nothing, be made in the least time, for they are many."""
 
     def changed_fields(value: object) -> dict[str, object]:
         """Return the fields of ``value``, by their names, that have no default or another value than that."""
@@ -140,9 +140,9 @@ else:
         return type(value)(**{name: getattr(value, name) for name in value.__slots__} | changes)
 
     def made_often(kind):  # noqa: D103  # as above
-        def make_first(self, **named):
+        def make_first(self, *positional, **named):
             kind.__init__ = _compiled(kind)
-            kind.__init__(self, **named)
+            kind.__init__(self, *positional, **named)
 
         kind.__init__ = make_first
         return kind
@@ -152,7 +152,8 @@ else:
         said = [f"{name}=given[{name!r}].default" if name in kind._given else name for name in kind.__slots__]
         steps = [f"put(self, {name!r}, {name})" for name in kind.__slots__]
         found = {"put": _set, "given": kind._given}
-        exec(f"def __init__(self, *, {', '.join(said)}): {'; '.join(steps)}", found)  # noqa: S102 - names of ours
+        begin = "self" if kind.__match_args__ else "self, *"
+        exec(f"def __init__({begin}, {', '.join(said)}): {'; '.join(steps)}", found)  # noqa: S102 - names of ours
         return found["__init__"]
 
     _METHODS = {name: one for name, one in vars(_Value).items() if callable(one) or name == "__post_init__"}

@@ -6,7 +6,7 @@ import marshal
 from collections.abc import Mapping
 from operator import attrgetter
 
-from archq.light import dataclass
+from archq.light import dataclass, made_often
 from archq.names import WireName
 from archq.transferlog import CONFLICT, ERROR, FILED, REJECTED
 from logsum.events import Verdict
@@ -31,6 +31,7 @@ _SLACK = 48 * HOUR
 _NAMES = [name for name in Verdict.__slots__ if name != "wire"]
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class File:
     """A file as the transfer logs know it: what was said of it last, and how it was archived, if it was."""

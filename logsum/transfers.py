@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archq.light import dataclass
+from archq.light import dataclass, made_often
 from logsum.arrivals import arrived
 
 TYPE_CHECKING = False
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from logsum.sources import Scope
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """What counts of one file.  ``ended`` is in nanoseconds since 1970, ``size`` in bytes.

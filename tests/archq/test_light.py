@@ -150,6 +150,22 @@ class Line:
     number: int = 0
 
 
+@light.made_often
+@light.dataclass(frozen=True, slots=True)
+class Point:
+    """One of many, whose fields need no names."""
+
+    x: int
+    y: int = 0
+
+
+def test_values_that_are_many_may_have_positions() -> None:
+    assert Point(1) == Point(1, 0) == Point(x=1) != Point(1, y=2)
+    for wrong in ((), (1, 2, 3)):
+        with pytest.raises(TypeError):
+            Point(*wrong)
+
+
 def test_values_that_are_many_are_as_others_are_from_the_first_on() -> None:
     for _time in range(2):
         assert [Line(text="a").number, Line(text="a", number=2).number] == [0, 2]
