@@ -25,7 +25,7 @@ _WORDS = re.compile(r"[^\W\d_]{2,}")
 _OF_BUGS = {"AttributeError", "RuntimeError", "TypeError", "ValueError"}
 _LONGEST = 5  # lines: what is longer is a document and has tests of its own
 # Of what is not said to anybody: queries, and words in the code's own languages.
-_NOT_SAID = re.compile(r"\s*(CREATE|INSERT|SELECT|UPDATE|DELETE|PRAGMA|BEGIN)\b|<\w|\(self\b|\[0-9|^\(\?|\\[wdsS]")
+_NOT_SAID = re.compile(r"\s*(def|CREATE|INSERT|SELECT|UPDATE|DELETE|PRAGMA|BEGIN)\b|<\w|\(self\b|\[0-9|^\(\?|\\[wdsS]")
 
 
 def listed() -> str:
