@@ -91,10 +91,10 @@ def nice(width: float) -> float:
 
 
 def ticks(top: float, most: int = 5) -> list[float]:
-    """Return round numbers from 0 to ``top``, at most so many above 0."""
+    """Return round numbers from 0 to ``top``, at most so many above 0; a whole ``top`` counts, and so do they."""
     if top <= 0:
         return [0.0]
-    step = nice(top / most)
+    step = nice(max(top / most, 1) if isinstance(top, int) else top / most)
     return [number * step for number in range(math.floor(top / step * (1 + 1e-9)) + 1)]
 
 

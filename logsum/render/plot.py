@@ -71,8 +71,17 @@ def _draw(figure: Figure, shown: Panels, unit: str) -> None:
 def _axes(place: SubFigure, title: str, along: str, up: str) -> Axes:
     axes = place.subplots()
     axes.set(title=title, xlabel=along, ylabel=up)
+    if up == "files":
+        _count(axes)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _count(axes: Axes) -> None:
+    """Let whole numbers alone stand at the upright axis: there are no halves of files."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _bins(axes: Axes, bins: Bins | None, *, named: bool = False) -> None:
@@ -96,12 +105,16 @@ def _points(axes: Axes, shown: Panels) -> None:
         _nothing(axes)
         return
     axes.loglog(*zip(*points, strict=True), ".", color=_COLOUR, alpha=0.5, markersize=4)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")  # between them there is no room for more
 
 
 def _nights(place: SubFigure, shown: Panels) -> None:
     upper, lower = place.subplots(2, 1, sharex=True)
     upper.set(title="Night by night", ylabel="files")
     lower.set(ylabel="GB")
+    _count(upper)
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     if not shown.nights:

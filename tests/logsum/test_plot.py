@@ -111,6 +111,10 @@ def test_bins_of_one_value_are_some(values: list[float]) -> None:
 def test_numbers_on_axes_are_round() -> None:
     assert [nice(width) for width in (0.012, 1, 1.1, 3, 5.01)] == pytest.approx([0.02, 1, 2, 5, 10])
     assert ticks(84) == [0, 20, 40, 60, 80]
+    assert ticks(3.0) == [0, 1, 2, 3]
+    assert ticks(2.5) == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert ticks(3) == [0, 1, 2, 3]
+    assert ticks(2) == [0, 1, 2]  # there are no halves of files
     assert ticks(0) == [0]
     assert [short_duration(one) for one in (0, 30, 60, 1200, 7200, 86_400)] == [
         "0 s",
