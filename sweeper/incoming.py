@@ -67,7 +67,9 @@ class Incoming:
         try:
             self.descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise from_os_error(error, f"open the incoming directory {path}") from error
+            why = from_os_error(error, f"open the incoming directory {path}")
+            remedy = "see that it is there for this account, or name another with -f or [sweeper] incoming"
+            raise type(why)(f"{why}: {remedy}") from error
 
     def __enter__(self) -> Self:
         return self

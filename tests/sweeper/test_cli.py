@@ -221,7 +221,7 @@ WRONG = {
     "a missing incoming directory": (
         ["-i", "minicam", "-d", "/ROOT/archive", "-f", "/ROOT/none"],
         66,
-        "cannot open the incoming directory /ROOT/none: No such file or directory",
+        "cannot open the incoming directory /ROOT/none: No such file or directory: see that it is there",
     ),
     "a missing archive": (
         ["-i", "minicam", "-d", "/ROOT/none", "-f", "/ROOT/incoming"],
