@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 DEFAULT_ALGORITHM = "sha256"
 
 _DIGEST_LENGTHS = {"sha256": 64, "sha512": 128, "md5": 32, "blake3": 64}  # hexadecimal digits
-_CHUNK = 1 << 20  # bytes: large enough to amortise system calls, small enough to stay in the cache
+_CHUNK = 1 << 18  # bytes: large enough to amortise system calls, small enough that eight stay in the cache
 _SMALL = 1 << 13  # bytes
 _LITTLE = 1 << 18  # bytes: summed by Python's own module before OpenSSL's library, which is faster, is even loaded
-_LARGE = 1 << 24  # bytes: from here on a thread of its own repays what it takes to begin one
+_LARGE = 1 << 21  # bytes: from here on a thread of its own repays what it takes to begin one
 _BUFFERS = 8  # between reading, writing and summing, when one of them has to wait
 _OWN_MODULE = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
 

@@ -35,6 +35,8 @@ _LOOKS = 10
 _BETWEEN_LOOKS = 0.05  # seconds: whoever only looks whether a lock is taken lets go of it in far less
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_LEAST_WAITING, _MOST_WAITING = 1 << 20, 1 << 23  # bytes: fewer and the disk is told too often, more and it idles
+
 _FICLONE = 0x40049409  # linux/fs.h
 _CANNOT_CLONE = frozenset(
     {errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS, errno.EINVAL, errno.EXDEV, errno.EPERM, errno.ETXTBSY}
@@ -126,8 +128,31 @@ def sync_content(descriptor: int) -> None:
     os.fdatasync(descriptor)
 
 
+class Writing:
+    """An open file that grows, and with which the disk begins meanwhile: whoever syncs it later waits for less."""
+
+    __slots__ = ("descriptor", "size", "waiting")
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.size = self.waiting = 0  # bytes
+
+    def wrote(self, count: int) -> None:
+        """Take note of ``count`` more bytes at its end."""
+        self.size += count
+        self.waiting += count
+        if self.waiting >= min(_MOST_WAITING, max(_LEAST_WAITING, self.size // 4)):
+            self.begin()
+
+    def begin(self) -> None:
+        """Let the disk begin with all of it."""
+        if self.waiting:
+            begin_writing(self.descriptor, self.waiting)
+        self.waiting = 0
+
+
 def begin_writing(descriptor: int, size: int) -> None:
-    """Let the disk begin with the last ``size`` bytes written to an open file: whoever syncs it later waits for less.
+    """Let the disk begin with the last ``size`` bytes written to an open file.
 
     The system may forget what is on the disk already (posix_fadvise(2)), which of these bytes nothing is yet.
     """

@@ -321,7 +321,7 @@ class _Submission:
         target = self.draft.create(f"{part}.df")
 
         def seen(count: int) -> None:
-            self.draft.wrote(target, count)
+            self.draft.wrote(count)
             self.seen(count)
 
         if clonable and durable.clone(descriptor, target):

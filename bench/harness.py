@@ -106,12 +106,16 @@ class Report:
 
 
 def measured(contenders: Sequence[Contender], turns: int) -> Mapping[str, tuple[float, ...]]:
-    """Return the times of each contender; who begins changes from turn to turn."""
+    """Return the times of each contender; who begins changes from turn to turn.
+
+    What one left to the disk to be written later is written before the next one begins, who may have to wait for it.
+    """
     times: dict[str, list[float]] = {one.name: [] for one in contenders}
     for turn in range(turns):
         shift = turn % len(contenders)
         for one in (*contenders[shift:], *contenders[:shift]):
             one.prepare()
+            os.sync()
             begun = time.perf_counter()
             one.run()
             times[one.name].append(time.perf_counter() - begun)

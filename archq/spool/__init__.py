@@ -432,39 +432,41 @@ class Draft:
     path: str
     directory: int
     together: bool  # whether its files go to stable storage in one step, at the commit
-    opened: list[int] = field(default_factory=list)  # the files of which each is synced then
+    opened: list[durable.Writing] = field(default_factory=list)  # the files of which each is synced then
 
     def create(self, name: str) -> int:
         """Return a descriptor of the new file ``name``, which has to be finished before the next one."""
         descriptor = durable.create(name, self.spool.file_mode, directory=self.directory)
-        self.opened.append(descriptor)
+        self.opened.append(durable.Writing(descriptor))
         return descriptor
 
-    def wrote(self, descriptor: int, size: int) -> None:
-        """Take note of ``size`` more bytes in an open file.
+    def wrote(self, size: int) -> None:
+        """Take note of ``size`` more bytes in the file that was created last."""
+        if not self.together:
+            self.opened[-1].wrote(size)
+
+    def finish(self) -> None:
+        """See to it that the file that was created last, and is written now, is synced at the commit at the latest.
 
         A journal makes all files durable in one step when the disk has begun with each before the first is waited for.
         """
-        if not self.together:
-            durable.begin_writing(descriptor, size)
-
-    def finish(self) -> None:
-        """See to it that the file that was created last, and is written now, is synced at the commit at the latest."""
         if self.together:
-            os.close(self.opened.pop())
-        elif len(self.opened) >= _MOST_OPEN:
+            os.close(self.opened.pop().descriptor)
+            return
+        self.opened[-1].begin()
+        if len(self.opened) >= _MOST_OPEN:
             self._sync_opened()
 
     def _sync_opened(self) -> None:
-        for descriptor in self.opened:
-            durable.sync(descriptor)
+        for file in self.opened:
+            durable.sync(file.descriptor)
         self.close()
 
     def write(self, name: str, content: bytes) -> None:
         """Make the file ``name`` of the draft."""
         descriptor = self.create(name)
         write_all(descriptor, content)
-        self.wrote(descriptor, len(content))
+        self.wrote(len(content))
         self.finish()
 
     def sync(self, descriptor: int) -> None:
@@ -475,7 +477,7 @@ class Draft:
     def close(self) -> None:
         """Close what is still open."""
         while self.opened:
-            os.close(self.opened.pop())
+            os.close(self.opened.pop().descriptor)
 
     def link(self, source: str, name: str, opened: os.stat_result) -> bool:
         """Give ``source`` the second name ``name`` in the draft; return False where that cannot be done.
