@@ -1,11 +1,11 @@
-"""The command `logsum`: usual calls, in options of one letter, by the short way, since click takes 30 ms to load."""
+"""The command `logsum`: usual calls, of plain reports, by the short way, since click takes 30 ms to load."""
 
 from __future__ import annotations
 
 import sys
 
 from archq.console import leave, run, run_click
-from archq.lpfamily.scanner import Flags, operands, scan
+from archq.lpfamily.scanner import LONG_OPTIONS, Flags, operands, scan
 from logsum.period import parse_day
 from logsum.reporting import PROGRAM, answer
 
@@ -17,19 +17,24 @@ if TYPE_CHECKING:
     from archq.lpfamily.scanner import Word
 
 BRIEF = "+v"
-FLAGS = Flags(plain="nv", valued=dict.fromkeys("ilfBbDhz", ""))
-NAMES = {
+PLAIN = {"n": "noon", "v": "verbose", "--details": "details", "--last-night": "last_night"}
+VALUED = {
     "i": "instrument",
     "l": "logs",
     "f": "ftp_log",
     "B": "base",
     "b": "clock",
-    "n": "noon",
     "D": "days",
     "h": "hours",
     "z": "zone",
-    "v": "verbose",
+    "--ftp-log-zone": "ftp_log_zone",
+    "--night": "night",
+    "--month": "month",
+    "--since": "since",
+    "--until": "until",
 }
+NAMES = PLAIN | VALUED
+FLAGS = Flags(plain=PLAIN, valued=dict.fromkeys(VALUED, ""))
 _VALUES: Mapping[str, Callable[[str], Any]] = {
     "base": lambda text: parse_day(text) if text else None,
     "clock": float,
@@ -38,18 +43,17 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
 }
 _UNSAID = {
     **dict.fromkeys(NAMES.values()),
-    **dict.fromkeys(("night", "month", "since", "until", "ftp_log_zone", "bins", "by", "plot", "html", "max_age")),
+    **dict.fromkeys(("bins", "by", "plot", "html", "max_age", "spool")),
     **dict.fromkeys(("noon", "last_night", "details", "reconcile"), False),
     "unit": "MB",
     "format": "text",
-    "spool": None,
 }
 
 
 def parsed(arguments: Sequence[str]) -> dict[str, Any] | None:
     """Return what :func:`answer` is asked for, None where click has to look at it."""
     words = scan(arguments, FLAGS)
-    is_plain = "--" not in arguments and not any(word.problem or word.flag.startswith("-") for word in words)
+    is_plain = "--" not in arguments and not any(word.problem or word.flag in LONG_OPTIONS for word in words)
     if not is_plain or {*operands(words)} - {BRIEF}:
         return None
     said = [_said(word) for word in words]  # of what is said twice, the last is looked at only, by click too

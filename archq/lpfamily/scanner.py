@@ -6,16 +6,16 @@ from archq.light import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 LONG_OPTIONS = ("--help", "--version")
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The letters that a program takes."""
+    """The letters that a program takes, and long options with their dashes."""
 
-    plain: str = ""  # stand alone
+    plain: Collection[str] = ""  # stand alone
     valued: Mapping[str, str] = field(default_factory=dict)  # have a value, which is called so in messages
     listed: str = ""  # have a value if the next word is no option
 
@@ -41,7 +41,7 @@ def scan(words: Sequence[str], flags: Flags) -> list[Word]:
         if word == "--":
             return [*found, *(Word("", operand) for operand in reversed(waiting))]
         if word.startswith("--"):
-            found.append(Word(word, problem="" if word in LONG_OPTIONS else f'unknown option "{word}"'))
+            found.append(_long(word, waiting, flags))
         elif word.startswith("-") and len(word) > 1:
             found.extend(_cluster(word[1:], waiting, flags))
         else:
@@ -49,12 +49,20 @@ def scan(words: Sequence[str], flags: Flags) -> list[Word]:
     return found
 
 
+def _long(word: str, waiting: list[str], flags: Flags) -> Word:
+    """Return a long option, whose value follows a ``=`` or is the next of the ``waiting`` words."""
+    name, equals, attached = word.partition("=")
+    if name in flags.valued:
+        return _valued(name, attached if equals else _next(waiting), flags)
+    return Word(word, problem="" if word in LONG_OPTIONS or word in flags.plain else f'unknown option "{word}"')
+
+
 def _cluster(letters: str, waiting: list[str], flags: Flags) -> Iterator[Word]:
     """Yield the options of one word; the last may take the next one of the ``waiting`` words as its value."""
     for position, letter in enumerate(letters, start=1):
         attached = letters[position:]
         if letter in flags.valued:
-            yield _valued(letter, attached or (waiting.pop() if waiting else None), flags)
+            yield _valued(letter, attached or _next(waiting), flags)
             return
         if letter in flags.listed:
             follows = bool(waiting) and not waiting[-1].startswith("-")
@@ -63,9 +71,17 @@ def _cluster(letters: str, waiting: list[str], flags: Flags) -> Iterator[Word]:
         yield Word(letter, problem="" if letter in flags.plain else f'unknown option "{letter}"')
 
 
-def _valued(letter: str, value: str | None, flags: Flags) -> Word:
-    problem = f'expected {flags.valued[letter]} after "-{letter}" option' if value is None else ""
-    return Word(letter, value, problem)
+def _next(waiting: list[str]) -> str | None:
+    return waiting.pop() if waiting else None
+
+
+def _valued(flag: str, value: str | None, flags: Flags) -> Word:
+    problem = f'expected {flags.valued[flag]} after "{_dashed(flag)}" option' if value is None else ""
+    return Word(flag, value, problem)
+
+
+def _dashed(flag: str) -> str:
+    return flag if flag.startswith("-") else f"-{flag}"
 
 
 def operands(words: Sequence[Word]) -> list[str]:
@@ -90,7 +106,7 @@ def written(words: Sequence[Word], flags: Flags) -> list[str]:
 
 
 def _written_option(word: Word) -> list[str]:
-    option = word.flag if word.flag.startswith("-") else f"-{word.flag}"
+    option = _dashed(word.flag)
     if word.value is None:
         return [option]
     # Apart, what looks like an option would be taken for one.
