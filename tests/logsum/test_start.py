@@ -121,6 +121,6 @@ def test_a_report_that_nobody_wants_to_see_is_no_bug_of_ours(logs: Logs, more: l
     logs.upload("2026-11-20T03:14:15Z", logs.tell("2026-11-20T03:14:15Z"))
     script = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"
     logsum = "import sys; from logsum.cli import main; sys.exit(main())"
-    words = ASKED.split()
+    words = ["-v", "-i", "minicam", "-l", str(logs.directory), "-f", str(logs.ftp_log), "-B2026-11-20", "-b0", "-D1"]
     done = subprocess.run([sys.executable, "-c", script, logsum, *words, *more], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (0, "")
