@@ -12,6 +12,7 @@ from archq.light import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Generator
     from queue import SimpleQueue
     from typing import Protocol
@@ -164,18 +165,20 @@ def _summed_first(source: int, hasher: Hasher, expected: int) -> Generator[memor
 
 def _summed_beside(source: int, hasher: Hasher, expected: int) -> Generator[memoryview]:
     """Yield the file's content likewise, while a thread sums it: hashlib lets go of the interpreter meanwhile."""
-    from queue import SimpleQueue
-    from threading import Thread
+    # Where queue and threading have these from, which take as long to load as 5 MB to be copied.
+    from _queue import SimpleQueue
+    from _thread import allocate_lock, start_new_thread
 
     free: SimpleQueue[memoryview] = SimpleQueue()
     full: SimpleQueue[memoryview] = SimpleQueue()
     for _ in range(_BUFFERS):
         free.put(memoryview(bytearray(_CHUNK)))
     errors: list[Exception] = []
-    # Nobody waits for it at the program's end: an interrupt may come before it is told of an end here.
-    thread = Thread(target=_sum, args=(hasher, full, free, errors), daemon=True)
+    ended = allocate_lock()
+    ended.acquire()
     try:
-        thread.start()
+        # Nobody waits for it at the program's end: an interrupt may come before it is told of an end here.
+        start_new_thread(_sum, (hasher, full, free, errors, ended))
     except RuntimeError:  # this account may have no more threads
         yield from _summed_first(source, hasher, expected)
         return
@@ -185,19 +188,26 @@ def _summed_beside(source: int, hasher: Hasher, expected: int) -> Generator[memo
             yield buffer[:count]  # both only look at it, and it is filled again when both have done
     finally:
         full.put(memoryview(b""))
-        thread.join()
+        ended.acquire()
     if errors:
         raise errors[0]
 
 
-def _sum(hasher: Hasher, full: SimpleQueue[memoryview], free: SimpleQueue[memoryview], errors: list[Exception]) -> None:
-    """Sum what is ``full``, to its end whatever happens: the other one waits for what is ``free``."""
+def _sum(
+    hasher: Hasher,
+    full: SimpleQueue[memoryview],
+    free: SimpleQueue[memoryview],
+    errors: list[Exception],
+    ended: LockType,
+) -> None:
+    """Sum what is ``full``, to its end whatever happens: the other one waits for what is ``free``, and for the end."""
     while chunk := full.get():
         try:
             hasher.update(chunk)
         except Exception as error:
             errors.append(error)
         free.put(memoryview(chunk.obj))
+    ended.release()
 
 
 def _filled(buffer: memoryview, source: int) -> int:

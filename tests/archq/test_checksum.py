@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import hashlib
 import os
@@ -27,6 +28,7 @@ from archq.checksum import (
     write_all,
 )
 from archq.errors import ConfigurationError, ExitStatus, MalformedError
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,17 +39,21 @@ CONTENT = bytes(range(256)) * 20_000  # 5 MB: several turns of the loop, the las
 ALGORITHMS = ("sha256", "sha512", "md5", "blake3")
 
 
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
 @pytest.fixture(params=["one after the other", "in a thread"])
 def source(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Lend a file that is read and summed in either of the two ways; no thread is left behind."""
     monkeypatch.setattr(checksum, "_LARGE", 1 if request.param == "in a thread" else len(CONTENT) + 1)
-    before = threading.active_count()
+    before = threads()
     path = tmp_path / "source"
     path.write_bytes(CONTENT)
     descriptor = os.open(path, os.O_RDONLY)
     yield descriptor
     os.close(descriptor)
-    assert threading.active_count() == before
+    wait_until(lambda: threads() == before, "the thread is gone")
 
 
 @pytest.mark.parametrize(
@@ -141,20 +147,20 @@ def large(tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_large_file_is_summed_where_no_thread_can_be_had(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_thread: threading.Thread) -> None:
+    def refuse(*_words: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
     assert sum_file(large) == (LARGE, Checksum("sha256", hashlib.sha256(bytes(LARGE)).hexdigest()))
 
 
 INTERRUPTED = """
-import threading
-start = threading.Thread.start
-def interrupted(thread):
-    start(thread)
+import _thread
+start = _thread.start_new_thread
+def interrupted(*words):
+    start(*words)
     raise KeyboardInterrupt
-threading.Thread.start = interrupted
+_thread.start_new_thread = interrupted
 from archq.checksum import sum_file
 with open({path!r}) as file:
     sum_file(file.fileno())
