@@ -6,7 +6,6 @@ import os
 import struct
 from datetime import UTC
 from io import BytesIO
-from zoneinfo import ZoneInfo
 
 from archq.errors import UsageError
 from archq.light import pattern
@@ -15,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import tzinfo
+    from typing import IO
 
 LOCAL_FILE = "/etc/localtime"
 
@@ -48,12 +48,18 @@ def find_zone(text: str) -> tzinfo:
 def local_zone(environment: Mapping[str, str] = os.environ) -> tzinfo:
     """Return the zone this process lives in: ``$TZ``, else the system's; raise UsageError if ``$TZ`` is unknown."""
     if text := environment.get("TZ"):
-        return ZoneInfo.from_file(_opened(text[1:]), text[1:]) if text.startswith(":/") else find_zone(text)
+        return _read(_opened(text[1:]), text[1:]) if text.startswith(":/") else find_zone(text)
     try:
         with open(LOCAL_FILE, "rb") as file:
-            return ZoneInfo.from_file(file, LOCAL_FILE)
+            return _read(file, LOCAL_FILE)
     except (OSError, ValueError):
         return UTC  # as tzset(3) does
+
+
+def _read(file: IO[bytes], name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # takes 3 ms to load, which who lives by UTC need not wait for
+
+    return ZoneInfo.from_file(file, name)
 
 
 def _opened(path: str) -> BytesIO:
@@ -67,6 +73,8 @@ def _opened(path: str) -> BytesIO:
 def _named(name: str) -> tzinfo | None:
     if name == "UTC":
         return UTC  # without a time zone database, too
+    from zoneinfo import ZoneInfo
+
     try:
         return ZoneInfo(name)
     except (OSError, ValueError, KeyError):  # no such file, a directory, a name that climbs, no time zone in it
@@ -85,7 +93,7 @@ def _described(text: str) -> tzinfo | None:
     header = struct.pack(">4sc15x6L", b"TZif", b"2", 0, 0, 0, 0, 1, 4)
     block = struct.pack(">l2B4s", 0, 0, 0, b"UTC\0")
     try:
-        return ZoneInfo.from_file(BytesIO(header + block + header + block + f"\n{text}{rules}\n".encode()), text)
+        return _read(BytesIO(header + block + header + block + f"\n{text}{rules}\n".encode()), text)
     except ValueError:
         return None
 

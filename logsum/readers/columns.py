@@ -35,11 +35,10 @@ if TYPE_CHECKING:
     from logsum.readers.stamps import ServerClock
     from logsum.sources import Scope
 
-_MINUTES = {b"%02d:%02d" % (minute, second): minute * 60 + second for minute in range(60) for second in range(61)}
 _DAY = pattern(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) [0-9:]{8} ([0-9]{4}) ")
 _HOUR = pattern(rb"[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ 0-9][0-9]) ([0-9]{2})")
-_HOUR_AND_LEAP = 3601  # seconds
-_DAY_AND_LEAP = 86_401  # seconds
+_WHOLE_HOUR = 3600  # seconds
+_WHOLE_DAY = 86_400  # seconds
 _MOST_DAYS = 8  # of a block; a log with fewer lines a day is a short one
 _LOOKED_BACK = 1 << 16  # bytes
 _EXACT = 2**53
@@ -166,6 +165,8 @@ class Collector:
     def _take_regular(self, rows: Rows, hours: Mapping[bytes, int]) -> list[tuple[int, Upload]]:
         """Add all regular rows but those that have to be looked at singly; return these with their places."""
         singly: list[tuple[int, Upload]] = []
+        if self._is_outside(hours) and self._question.known.isdisjoint(rows.ids):
+            return singly
         prefixes = {*rows.prefixes} - {b""}
         for prefix in prefixes:
             wire = _example(prefix)
@@ -206,7 +207,7 @@ class Collector:
             return None
         days = [begin + timedelta(days=number) for number in range(count)]
         begins = [_beginning_of_day(day, source.clock) for day in days]
-        is_within = all(one is not None and self._start <= one <= self._end - _DAY_AND_LEAP for one in begins)
+        is_within = all(one is not None and self._start <= one <= self._end - _WHOLE_DAY for one in begins)
         return days if is_within else None
 
     def _take_all(self, rows: Rows, hours: Mapping[bytes, int], title: str) -> bool:
@@ -221,7 +222,10 @@ class Collector:
         return True
 
     def _is_within(self, hours: Mapping[bytes, int]) -> bool:
-        return all(self._start <= begin and begin + _HOUR_AND_LEAP <= self._end for begin in hours.values())
+        return all(self._start <= begin and begin + _WHOLE_HOUR <= self._end for begin in hours.values())
+
+    def _is_outside(self, hours: Mapping[bytes, int]) -> bool:
+        return all(begin >= self._end or begin + _WHOLE_HOUR <= self._start for begin in hours.values())
 
     def _take_rows(
         self, rows: Rows, hours: Mapping[bytes, int], prefix: bytes, instrument: str, title: str
@@ -263,6 +267,17 @@ class _Seconds(dict[bytes, float]):
 _SECONDS = _Seconds()
 
 
+class _Minutes(dict[bytes, int]):
+    """How many seconds after the hour a stamp's minute and second are."""
+
+    def __missing__(self, text: bytes) -> int:
+        self[text] = int(text[:2]) * 60 + int(text[3:])
+        return self[text]
+
+
+_MINUTES = _Minutes()
+
+
 def _hours(found: tuple[int, Rows], clock: ServerClock) -> dict[bytes, int] | None:
     """Return when each hour begins; None where a stamp is none, or can mean two instants, so that order matters."""
     year, rows = found
@@ -272,8 +287,6 @@ def _hours(found: tuple[int, Rows], clock: ServerClock) -> dict[bytes, int] | No
         if begin is None:
             return None
         hours[hour] = begin
-    if not _MINUTES.keys() >= {*rows.minutes} - {b""}:
-        return None
     return hours if all(_is_plain(line, clock) for line in filter(None, rows.irregular)) else None
 
 
@@ -300,7 +313,7 @@ def _beginning_of_day(day: date, clock: ServerClock) -> int | None:
         (first, same), last = clock.readings(*date, 0, 0), clock.readings(*date, 23, 59)
     except (ValueError, OverflowError):
         return None
-    end = first + _DAY_AND_LEAP - 1 - 60
+    end = first + _WHOLE_DAY - 60
     return first if first == same and last == (end, end) else None
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from logsum.problems import Problems
 
 BLOCK = 1 << 20  # bytes
+_FIRST_BLOCK = 1 << 17  # bytes: often no more than the beginning is looked at
 LONGEST = 1 << 20  # bytes: what goes on for longer without a newline is no line of any log
 
 _GZIP = b"\x1f\x8b"
@@ -44,7 +45,7 @@ def blocks(path: str, problems: Problems, start: int = 0, end: int | None = None
     for piece in _pieces(path, problems, start, end):
         cut = piece.rfind(b"\n") + 1
         if cut:
-            yield _cleaned(rest + piece[:cut], path, problems)
+            yield _cleaned(b"".join((rest, memoryview(piece)[:cut])), path, problems)
             rest = b""
         rest = _shortened(rest + piece[cut:], path, problems)
     if rest := _cleaned(rest, path, problems):
@@ -63,10 +64,12 @@ def lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _pieces(path: str, problems: Problems, start: int, end: int | None) -> Iterator[bytes]:
+    size = _FIRST_BLOCK
     with opened(path) as file:
         file.seek(start)
-        while piece := _piece(file, BLOCK if end is None else min(end - start, BLOCK), path, problems):
+        while piece := _piece(file, size if end is None else min(end - start, size), path, problems):
             start += len(piece)
+            size = BLOCK
             yield piece
 
 

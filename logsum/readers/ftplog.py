@@ -135,13 +135,21 @@ def years_of(parts: Sequence[str], zone: tzinfo) -> dict[str, int]:
     """
     years = {}
     bound = datetime.max
+    readers = [kind() for kind in FORMATS]
     for part in reversed(parts):
-        first = next(openssh.dates(islice(_quietly(part), SNIFFED)), None)
+        head = head_of(part)
+        is_without_years = isinstance(reader_of(head, readers), openssh.Reader)
+        first = next(openssh.dates(head), None) if is_without_years else None
         if first:
             written = datetime.fromtimestamp(os.stat(part).st_mtime, zone).replace(tzinfo=None)
             years[part] = first_year(openssh.dates(_quietly(part)), min(bound, written))
             bound = datetime(years[part], first[0], 1) + timedelta(days=first[1])
     return years
+
+
+def head_of(path: str) -> list[bytes]:
+    """Return the first lines of a log, by which it is known whose it is."""
+    return list(islice(_quietly(path), SNIFFED))
 
 
 def _quietly(path: str) -> Iterator[bytes]:

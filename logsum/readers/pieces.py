@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 from datetime import datetime, timedelta
-from itertools import islice
 
 from archq.instants import SECOND
 from archq.light import dataclass, pattern, suppress
@@ -17,7 +16,7 @@ from logsum.period import HOUR
 from logsum.problems import Problems
 from logsum.readers import vsftpd, xferlog
 from logsum.readers.files import is_packed, lines
-from logsum.readers.ftplog import FORMATS, SNIFFED, reader_of
+from logsum.readers.ftplog import FORMATS, head_of, reader_of
 from logsum.readers.stamps import MONTHS, ServerClock
 
 TYPE_CHECKING = False
@@ -64,7 +63,7 @@ def tasks(parts: Sequence[str], zone: tzinfo, period: Period) -> list[Task]:
     clocks = _clocks(zone, period)
     ends = [*(begin for _kind, begin in heads[1:]), None]  # a file ends when the next one begins
     for path, (kind, begin), end in zip(parts, heads, ends, strict=True):
-        if clocks and ((end and end < clocks[0]) or (begin and begin > clocks[1])):
+        if clocks and ((end and end < clocks.first) or (begin and begin > clocks.last)):
             continue
         for number, piece in enumerate(_pieces(path, kind, clocks, zone)):
             if (number or _is_independent(piece, zone)) and found[-1]:
@@ -79,16 +78,17 @@ def _pieces(path: str, kind: type[Reader] | None, clocks: _Clocks | None, zone: 
         yield Piece(path=path, kind=kind, size=size)
         return
     with open(path, "rb", buffering=0) as file:
-        begin, end = _bounds(file.fileno(), size, clocks) if clocks else (0, size)
+        begin, *bounds, end = _bounds(file.fileno(), size, clocks) if clocks else (0, size)
         while begin < end:
-            cut = _cut(file.fileno(), begin + SIZE, end, zone) if kind is xferlog.Reader else end
+            wished = min([begin + SIZE, *(bound for bound in bounds if bound > begin)])
+            cut = _cut(file.fileno(), wished, end, zone) if kind is xferlog.Reader else end
             yield Piece(path=path, kind=kind, start=begin, end=cut, size=cut - begin)
             begin = cut
 
 
 def _head(path: str) -> tuple[type[Reader] | None, datetime | None]:
     """Return who reads a log, and the first of its stamps if they tell all of a time."""
-    head = list(islice(lines(path, Problems()), SNIFFED))
+    head = head_of(path)
     reader = reader_of(head, [kind() for kind in FORMATS])
     for match in filter(None, map(_STAMP.match, head)):
         with suppress(ValueError):
@@ -96,24 +96,42 @@ def _head(path: str) -> tuple[type[Reader] | None, datetime | None]:
     return type(reader) if reader else None, None
 
 
-_Clocks = tuple[datetime, datetime]  # what a server's clock shows
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clocks:
+    """What a server's clock shows at the beginning and end of a period, and between which stamps its lines are."""
+
+    first: datetime
+    start: datetime
+    end: datetime
+    last: datetime
 
 
 def _clocks(zone: tzinfo, period: Period) -> _Clocks | None:
-    """Return between which stamps the lines of ``period`` are, None for one that no calendar holds."""
+    """Return the stamps of ``period``, None for one that no calendar holds."""
+
+    def clock(instant: int) -> datetime:
+        return datetime.fromtimestamp(instant // SECOND, zone).replace(tzinfo=None)
+
     try:
-        first = datetime.fromtimestamp((period.start - SLACK) // SECOND, zone).replace(tzinfo=None) - _CHANGE
-        last = datetime.fromtimestamp((period.end + SLACK) // SECOND, zone).replace(tzinfo=None) + _CHANGE
+        return _Clocks(
+            first=clock(period.start - SLACK) - _CHANGE,
+            start=clock(period.start),
+            end=clock(period.end),
+            last=clock(period.end + SLACK) + _CHANGE,
+        )
     except (OverflowError, ValueError):
         return None
-    return first, last
 
 
-def _bounds(file: int, size: int, clocks: _Clocks) -> tuple[int, int]:
-    """Return where the lines between two stamps begin and end, or a little farther out."""
-    begin, _after = _halved(file, size, clocks[0])
-    _before, end = _halved(file, size, clocks[1])
-    return begin, end
+def _bounds(file: int, size: int, clocks: _Clocks) -> tuple[int, int, int, int]:
+    """Return where the lines of a period begin and end, or a little farther out, and nearly all that count.
+
+    These stand apart, as lines that all count are taken at once.
+    """
+    begin, _after = _halved(file, size, clocks.first)
+    start, end = (_line_of(file, _halved(file, size, clock), clock) - 1 for clock in (clocks.start, clocks.end))
+    _before, last = _halved(file, size, clocks.last)
+    return begin, start, end, last
 
 
 def _halved(file: int, size: int, clock: datetime) -> tuple[int, int]:
@@ -127,6 +145,16 @@ def _halved(file: int, size: int, clock: datetime) -> tuple[int, int]:
         else:
             low = (middle, place)
     return low[1], high[1]
+
+
+def _line_of(file: int, between: tuple[int, int], clock: datetime) -> int:
+    """Return where the first line from ``clock`` on begins, or the end of what is looked at."""
+    low, high = between
+    for match in _STAMP.finditer(os.pread(file, min(high - low, _LONGEST_LOOK), low)):
+        with suppress(ValueError):
+            if _clock(match) >= clock:
+                return low + match.start()
+    return high
 
 
 def _stamp_from(file: int, offset: int, end: int) -> tuple[int, datetime | None]:

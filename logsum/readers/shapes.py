@@ -1,7 +1,8 @@
 """The lines of an xferlog that nearly all are, many at a time: a pattern made for a block finds what reports need.
 
 The pattern knows the year and the directories and instruments that a first look at the block has found.  It takes only
-lines that the exact reader would take for the same; all others are left to that one.
+lines that the exact reader would take for the same; all others are left to that one.  So are leap seconds, which would
+make hours of different lengths.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _is_hidden(prefix: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def _plain_pattern(days: tuple[date, ...], prefix: bytes, temporary: bool) -> re.Pattern[bytes]:
-    stamp = rb"(?:%b) (?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60) %d " % (
+    stamp = rb"(?:%b) (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] %d " % (
         b"|".join(map(_day_pattern, days)),
         days[0].year,
     )
@@ -124,6 +125,6 @@ def _pattern(year: bytes, prefixes: tuple[bytes, ...], temporary: bool) -> re.Pa
     name = rb"(%b)\.(%b)\.1\.df" % (prefix, _ID) + rb"\.part" * temporary
     upload = rb"(%b) %b (%b) " % (_NUMBER, _FIELD, _NUMBER) + name + _UPLOAD_TAIL
     # The next line is most often the control file, of the same hour.
-    follower = rb"(?:\1:[0-5][0-9]:(?:[0-5][0-9]|60) %b " % year + _OTHER + rb")?+"
-    regular = rb"(.{13}):(.{5}) %b (?:" % year + upload + rb"|" + _OTHER + rb")" + follower
+    follower = rb"(?:\1:[0-5][0-9]:[0-5][0-9] %b " % year + _OTHER + rb")?+"
+    regular = rb"(.{13}):([0-5][0-9]:[0-5][0-9]) %b (?:" % year + upload + rb"|" + _OTHER + rb")" + follower
     return re.compile(regular + _IRREGULAR)

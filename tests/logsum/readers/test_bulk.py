@@ -56,6 +56,7 @@ def singles_in(uploads: Iterable[Upload]) -> list[tuple[str, int, float | None, 
 TIMES = st.sampled_from(
     ["Nov  1 00:59:59", "Nov  1 01:00:00", "Nov  1 01:30:00", "Nov  1 01:59:59", "Nov  1 02:00:00", "Nov 01 03:00:60"]
     + [f"Nov {day:2} {hour:02}:{second:02}:{second:02}" for day in (2, 20) for hour in (0, 23) for second in (0, 59)]
+    + ["Nov 19 23:59:59", "Nov 19 23:59:60", "Nov 20 23:59:60", "Nov 21 00:00:00"]
     + ["Nov 5 12:00:00", "Nov 31 12:00:00", "Nox 20 12:00:00", "Nov 20 24:00:00", "Nov 20 23:60:00", "Nov 20 23:00:61"]
 )
 NAMES = st.builds(
@@ -83,10 +84,11 @@ LINES = st.builds(
 RUBBISH = st.text(max_size=9).map("{}\n".format)
 BLOCKS = st.lists(st.one_of(LINES, LINES, LINES, LINES, RUBBISH), min_size=1, max_size=25)
 ONE_DAY = Period(start=parse_instant("2026-11-01T05:30:00Z"), end=parse_instant("2026-11-02T05:00:01Z"), zone=UTC)
+WHOLE_DAY = Period(start=parse_instant("2026-11-20T05:00:00Z"), end=parse_instant("2026-11-21T05:00:00Z"), zone=UTC)
 QUESTIONS = st.builds(
     Question,
     scope=st.just(SCOPE),
-    period=st.sampled_from([ALWAYS, ONE_DAY]),
+    period=st.sampled_from([ALWAYS, ONE_DAY, WHOLE_DAY]),
     known=st.sampled_from(
         [frozenset(), frozenset(), frozenset({IDS[0].encode()}), frozenset(one.encode() for one in IDS)]
     ),
@@ -196,6 +198,14 @@ def test_only_what_may_belong_to_a_period_is_read(tmp_path: Path, monkeypatch: p
         share = sum(piece.size for task in todo for piece in task) / path.stat().st_size
         assert share <= (hours + 17) / (24 * 60)
         assert rows(answer(path, period)) == [row for row in whole if row[3] in period]
+
+
+def test_the_lines_of_a_whole_day_are_a_piece_of_their_own(tmp_path: Path) -> None:
+    path = written(tmp_path / "xferlog")
+    todo = tasks([str(path)], NEW_YORK, WHOLE_DAY)
+    _before, day, after = [path.read_bytes()[piece.start : piece.end] for task in todo for piece in task]
+    assert (day[:19], after[:19]) == (b"Fri Nov 20 00:00:00", b"Sat Nov 21 00:00:00")
+    assert day.count(b"\n") == 2 * 6 * 24
 
 
 def test_a_period_is_found_in_a_log_whose_clock_was_set(tmp_path: Path) -> None:
