@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+TURNS_OF_GROWTH = 2
+
 
 def nothing() -> None:
     """Do nothing."""
@@ -100,9 +102,20 @@ class Report:
         self.figures.append(Figure(what=what, value=value, limit=limit, unit=unit))
         _progress(f"{what}: {value:.3g} {unit}")
 
+    def grow(self, what: str, sizes: Sequence[int], of: Callable[[int], Contender], limit: float) -> None:
+        """Take up by how much the cost of one in many is that of one in the fewest; ``of`` makes the work of a size."""
+        costs = [_fastest(of(size)) / size for size in sizes]
+        for size, cost in zip(sizes[1:], costs[1:], strict=True):
+            self.check(f"{what.format(size)}, each to each of {sizes[0]:,}", cost / costs[0], limit, "times")
+
     def note(self, text: str) -> None:
         """Take up what a reader has to know beside the figures."""
         self.notes.append(text)
+
+
+def _fastest(one: Contender) -> float:
+    [times] = measured([one], TURNS_OF_GROWTH).values()
+    return min(times)
 
 
 def measured(contenders: Sequence[Contender], turns: int) -> Mapping[str, tuple[float, ...]]:

@@ -26,6 +26,7 @@ LINES = 5_000_000
 MOST = 200.0  # MB
 BEGIN = parse_instant("2025-11-20T00:00:00Z")
 DAYS = 365
+WHOLE = ("-B", "2025-11-20", "-b0", "-D", str(DAYS + 1))
 
 # What the whole log tells, as far as it can be had in passing: numbers, extremes and bins, but no medians.
 IN_PASSING = """
@@ -76,23 +77,24 @@ def run(report: Report, *, long: bool) -> None:
     report.versions["mawk"] = first_line("mawk", "-W", "version")
     report.versions["wc"] = first_line("wc", "--version")
     with site.made() as place:
-        log = _written(place, LINES if long else LINES // 10)
+        log = written(place, LINES if long else LINES // 10)
         report.note(f"reports are of an xferlog of {log.lines:,} lines, {log.path.stat().st_size / 1e6:.0f} MB")
         turns = 5
-        day = _logsum(place, log, "-B", "2026-03-10", "-b0", "-D1", goal=1.0)
+        day = summing(place, log, "-B", "2026-03-10", "-b0", "-D1", goal=1.0)
         report.compare("report one day", [day], [_words("wc -l", "wc", "-l", log.path)], turns=turns)
-        month = _logsum(place, log, "-B", "2026-03-01", "-b0", "-D31", goal=0.2)
+        month = summing(place, log, "-B", "2026-03-01", "-b0", "-D31", goal=0.2)
         in_passing = _words("mawk, in passing", "mawk", IN_PASSING, log.path)
         report.compare("report one month", [month], [in_passing], turns=turns)
-        whole = ("-B", "2025-11-20", "-b0", "-D", str(DAYS + 1))
         peers = [_words("mawk, each file once", "mawk", EACH_FILE_ONCE, log.path), in_passing, *_tables(report, log)]
         against = peers[0].name
-        report.compare("report all", [_logsum(place, log, *whole, goal=1.1)], peers, against=against, turns=3)
-        usage = memory.watched(place, "logsum", *_arguments(log), *whole)
+        report.compare("report all", [summing(place, log, *WHOLE, goal=1.1)], peers, against=against, turns=3)
+        usage = memory.watched(place, "logsum", *_arguments(log), *WHOLE)
         report.check(f"memory: logsum of {log.lines:,} lines", usage.memory, MOST, "MB")
 
 
-def _logsum(place: Site, log: Log, *window: str, goal: float) -> Contender:
+def summing(place: Site, log: Log, *window: str, goal: float | None = None) -> Contender:
+    """Return our program with the period that ``window`` names."""
+
     def report() -> None:
         text = place.run("logsum", *_arguments(log), *window)
         if "FTP performance for " not in text:
@@ -121,7 +123,7 @@ def _tables(report: Report, log: Log) -> list[Contender]:
     return found
 
 
-def _written(place: Site, lines: int) -> Log:
+def written(place: Site, lines: int) -> Log:
     """Write a log; where there is no room for one, that is no failure of ours."""
     place.configure(f"file:{place.home}")
     log = Log(path=place.home / "xferlog", empty=place.home / "xferlogs", lines=lines)

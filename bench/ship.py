@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 MANY = 1_000
 SMALL = 16_000  # bytes
 LARGE = 10**9
-TINY = 1_000  # bytes
-MOST_GROWTH = 1.3
 TURNS = 3
 CIPHER = "aes128-gcm@openssh.com"  # the fastest that both sides have
 
@@ -68,7 +65,6 @@ def run(report: Report, *, long: bool) -> None:
             ]
             compare(report, place, server, Work(name=f"SFTP {one}", files=large, goal=1.05), peers)
             compare(report, place, server, Work(name=f"SFTP {thousand}", files=many, goal=1.0, against="sftp"), peers)
-            cost_of_a_file(report, place, server, MANY if long else MANY // 4)
         with vsftpd.running("full") as server:
             place.configure(server.url, f'password_file = "{password_file(place, server)}"')
             peers = [
@@ -88,31 +84,21 @@ def password_file(place: Site, server: RunningServer) -> Path:
 
 
 def compare(report: Report, place: Site, server: RunningServer, work: Work, peers: list[Builder]) -> None:
-    ours = Contender(
-        name="archq ship",
-        run=lambda: place.run("archq", "ship", "--once"),
-        prepare=lambda: (server.renew(), place.empty(), place.run("archq", "submit", *work.files)),
-        verify=lambda: arrived(server.incoming, work.files, control_files=len(work.files)),
-        goal=work.goal,
-    )
+    ours = shipping(place, server, work.files, goal=work.goal)
     others = list(available(report, peers, work.files))
     against = work.against if work.against in {one.name for one in others} else None
     report.compare(work.name, [ours], others, against=against, turns=TURNS)
 
 
-def cost_of_a_file(report: Report, place: Site, server: RunningServer, least: int) -> None:
-    """Show that a file of a request of eight times as many files costs no more, and at sizes in between."""
-    costs = []
-    for count in (least, 2 * least, 4 * least, 8 * least):
-        server.renew()
-        place.empty()
-        place.run("archq", "submit", *place.files(count, TINY))
-        begun = time.perf_counter()
-        place.run("archq", "ship", "--once")
-        costs.append((time.perf_counter() - begun) / count)
-        arrived(server.incoming, place.files(count, TINY), control_files=count)
-        what = f"shipping {count:,} x {TINY / 1000:g} kB by SFTP, cost of a file to that of {least:,}"
-        report.check(f"linear: {what}", costs[-1] / costs[0], MOST_GROWTH, "times")
+def shipping(place: Site, server: RunningServer, files: Sequence[Path], *, goal: float | None) -> Contender:
+    """Return our program, ``files`` being one request."""
+    return Contender(
+        name="archq ship",
+        run=lambda: place.run("archq", "ship", "--once"),
+        prepare=lambda: (server.renew(), place.empty(), place.run("archq", "submit", *files)),
+        verify=lambda: arrived(server.incoming, files, control_files=len(files)),
+        goal=goal,
+    )
 
 
 def arrived(incoming: Path, files: Sequence[Path], *, control_files: int = 0) -> None:
