@@ -79,6 +79,7 @@ class SftpTransport:
         prefix = f"{path.rstrip('/')}/" if path else ""
         block = _OPENSSH_BLOCK if "OpenSSH" in self._session.transport.remote_version else _BLOCK
         self._directory = _Directory(client, self.label, prefix, block)
+        self._session.settle()
 
     def _channel(self, timeout: float | None) -> paramiko.Channel:
         channel = self._session.transport.open_session()

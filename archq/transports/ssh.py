@@ -20,7 +20,7 @@ from archq.transports import hostkeys
 from archq.transports.base import PermanentTransferError, Scope, Stage, Watch
 from archq.transports.faults import know_ssh, told
 from archq.transports.hostkeys import HostKey
-from archq.transports.sockets import connected
+from archq.transports.sockets import PromptSocket, connected
 from archq.transports.sshroute import route_to
 
 if TYPE_CHECKING:
@@ -91,6 +91,11 @@ class SshSession:
         except BaseException:
             self.close()
             raise
+
+    def settle(self) -> None:
+        """Take note that all is said that has to be before files go."""
+        if isinstance(self.transport.sock, PromptSocket):
+            self.transport.sock.is_prompt = False
 
     def close(self) -> None:
         """End the session.  Never raises."""
