@@ -17,6 +17,7 @@ from archq.errors import ConfigurationError, UsageError, from_os_error
 from archq.secretfiles import read_private
 from archq.transports.base import UNWATCHED, PermanentTransferError, Scope, TransferError
 from archq.transports.destination import Destination
+from archq.transports.later import put_off
 
 if TYPE_CHECKING:
     import ssl
@@ -39,7 +40,13 @@ def destination_of(settings: QueueSettings, remote: Remote | None = None) -> Des
 
 def load_protocol(settings: QueueSettings) -> None:
     """Load what the queue's protocol needs, so that processes made after this have it at once."""
-    import_module(f"archq.transports.{_MODULES[destination_of(settings).scheme]}")
+    _load(destination_of(settings).scheme)
+
+
+def _load(scheme: str) -> None:
+    # For a "Match exec" in ssh's configuration paramiko takes a library that takes 40 ms, with all of asyncio.
+    with put_off("invoke"):
+        import_module(f"archq.transports.{_MODULES[scheme]}")
 
 
 def connect(settings: QueueSettings, remote: Remote | None = None) -> Transport:
@@ -65,6 +72,7 @@ def opened(settings: QueueSettings, destination: Destination, watch: Watch = UNW
 
 
 def _opened(settings: QueueSettings, destination: Destination, watch: Watch) -> Transport:
+    _load(destination.scheme)
     if destination.scheme == "file":
         from archq.transports.file import FileTransport
 
