@@ -16,7 +16,7 @@ def main() -> None:
         leave(run(PROGRAM, lambda: submit_files(**wishes)))
     from archq.commands import cli
 
-    sys.exit(run_click(PROGRAM, cli))
+    leave(run_click(PROGRAM, cli))
 
 
 if __name__ == "__main__":

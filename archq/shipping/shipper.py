@@ -608,9 +608,8 @@ class Shipper:
         self._idle = [(since, worker) for since, worker in self._idle if now - since <= RETIRE_AFTER]
 
     def _end_workers(self) -> None:
-        for _since, worker in self._idle:
-            worker.retire()
-        for worker in self._running:
+        # Those without work, too: they would not live longer than we do, and their goodbye is no more than polite.
+        for worker in (*(worker for _since, worker in self._idle), *self._running):
             worker.kill()
         self._throttle.close()
 
