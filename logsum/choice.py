@@ -46,13 +46,12 @@ class Choice:
         return [name for name, value in told.items() if value is not None]
 
 
-def chosen_period(choice: Choice, config: Config, zone: tzinfo | None, local: tzinfo, now: int) -> Period:
-    """Return the period that is meant at ``now``; ``zone`` is what -z says.  Raise UsageError for a contradiction.
+def chosen_period(choice: Choice, config: Config, zone: tzinfo | None, shown: tzinfo, now: int) -> Period:
+    """Return the period that is meant at ``now``, in the zone ``shown``.  Raise UsageError for a contradiction.
 
-    A night is shown in its instrument's zone where no other is asked for, everything else in the ``local`` one.
+    A night is shown in its instrument's zone instead where ``zone``, which is what -z says, is none.
     """
     _refuse_contradictions(choice)
-    shown = zone or local
     if choice.month is not None:
         from logsum.words import parse_month
 

@@ -167,7 +167,8 @@ def _period(words: dict[str, Any], config: Config, now: int) -> Period:
         offsets=[offset for name, offset in offsets.items() if name in words["order"]],
         **names,
     )
-    return chosen_period(choice, config, _zone(words), local_zone(), now)
+    zone = _zone(words)
+    return chosen_period(choice, config, zone, zone or local_zone(), now)
 
 
 def _ftp_log_zone(typed: str | None, config: Config) -> tzinfo:
