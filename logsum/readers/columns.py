@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from datetime import date, timedelta
+from datetime import MAXYEAR, MINYEAR, date, timedelta
 from itertools import compress
 from operator import itemgetter, truediv
 
@@ -202,13 +202,16 @@ class Collector:
             begin, end = _date(first), _date(last)
         except ValueError:
             return None
-        count = (end - begin).days + 1
-        if not 0 < count <= _MOST_DAYS or begin.year != end.year:
+        if not 0 <= (end - begin).days < _MOST_DAYS or not MINYEAR < begin.year <= end.year < MAXYEAR:
             return None
-        days = [begin + timedelta(days=number) for number in range(count)]
-        begins = [_beginning_of_day(day, source.clock) for day in days]
-        is_within = all(one is not None and self._start <= one <= self._end - _WHOLE_DAY for one in begins)
-        return days if is_within else None
+        for days in (_days(*_widened(begin, end)), _days(begin, end)):
+            if days[0].year == days[-1].year and all(self._is_plain_day(day, source.clock) for day in days):
+                return days
+        return None
+
+    def _is_plain_day(self, day: date, clock: ServerClock) -> bool:
+        begin = _beginning_of_day(day, clock)
+        return begin is not None and self._start <= begin <= self._end - _WHOLE_DAY
 
     def _take_all(self, rows: Rows, hours: Mapping[bytes, int], title: str) -> bool:
         """Add all rows at once, and return False where some of them have to be looked at."""
@@ -300,6 +303,16 @@ def _beginning(hour: bytes, year: int, clock: ServerClock) -> int | None:
     except (ValueError, OverflowError):
         return None
     return first if first == same and last == (first + 59 * 60, first + 59 * 60) else None
+
+
+def _days(begin: date, end: date) -> list[date]:
+    return [begin + timedelta(days=number) for number in range((end - begin).days + 1)]
+
+
+def _widened(begin: date, end: date) -> tuple[date, date]:
+    """Return days that are the same for neighbouring blocks: to compile a pattern takes longer than to try a few."""
+    before, after = begin.toordinal() % _MOST_DAYS, -(end.toordinal() + 1) % _MOST_DAYS
+    return begin - timedelta(days=before), end + timedelta(days=after)
 
 
 def _date(match: re.Match[bytes]) -> date:

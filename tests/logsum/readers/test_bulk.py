@@ -57,6 +57,7 @@ TIMES = st.sampled_from(
     ["Nov  1 00:59:59", "Nov  1 01:00:00", "Nov  1 01:30:00", "Nov  1 01:59:59", "Nov  1 02:00:00", "Nov 01 03:00:60"]
     + [f"Nov {day:2} {hour:02}:{second:02}:{second:02}" for day in (2, 20) for hour in (0, 23) for second in (0, 59)]
     + ["Nov 19 23:59:59", "Nov 19 23:59:60", "Nov 20 23:59:60", "Nov 21 00:00:00"]
+    + ["Jan  1 00:00:00", "Dec 31 23:59:59"]
     + ["Nov 5 12:00:00", "Nov 31 12:00:00", "Nox 20 12:00:00", "Nov 20 24:00:00", "Nov 20 23:60:00", "Nov 20 23:00:61"]
 )
 NAMES = st.builds(
