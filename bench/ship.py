@@ -1,13 +1,14 @@
 """Shipping by SFTP and FTP beside programs that send files: ours with control files and every size verified.
 
 Peers send the data files only.  Ours are submitted before the clock starts, so their checksums are not in its time.
+What one turn has uploaded is set aside before the next, not removed: see :meth:`bench.site.Site.empty`.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-import shutil
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,10 +96,20 @@ def shipping(place: Site, server: RunningServer, files: Sequence[Path], *, goal:
     return Contender(
         name="archq ship",
         run=lambda: place.run("archq", "ship", "--once"),
-        prepare=lambda: (server.renew(), place.empty(), place.run("archq", "submit", *files)),
+        prepare=lambda: (renewed(server), place.empty(), place.run("archq", "submit", *files)),
         verify=lambda: arrived(server.incoming, files, control_files=len(files)),
         goal=goal,
     )
+
+
+def renewed(server: RunningServer) -> None:
+    """Put an empty incoming directory in the place of the used one; what was in it stays, but takes no room."""
+    empty_files(server.set_aside())
+
+
+def empty_files(directory: Path) -> None:
+    for file in directory.iterdir():
+        os.truncate(file, 0)
 
 
 def arrived(incoming: Path, files: Sequence[Path], *, control_files: int = 0) -> None:
@@ -123,7 +134,7 @@ def sftp(report: Report, server: RunningServer, home: Path, files: Sequence[Path
     return Contender(
         name="sftp",
         run=lambda: succeed(*words, environment=ssh.environment),
-        prepare=server.renew,
+        prepare=partial(renewed, server),
         verify=lambda: arrived(server.incoming, files),
     )
 
@@ -133,7 +144,10 @@ def scp(server: RunningServer, files: Sequence[Path]) -> Contender:
     target = f"{where.username}@{HOST}:{where.path}/"
     words = ("scp", *ssh_options(server), "-P", str(where.port), *files, target)
     return Contender(
-        name="scp", run=lambda: succeed(*words), prepare=server.renew, verify=lambda: arrived(server.incoming, files)
+        name="scp",
+        run=lambda: succeed(*words),
+        prepare=partial(renewed, server),
+        verify=lambda: arrived(server.incoming, files),
     )
 
 
@@ -155,7 +169,7 @@ def lftp(report: Report, server: RunningServer, files: Sequence[Path], setting: 
     return Contender(
         name="lftp",
         run=lambda: succeed(*words, environment=found.environment),
-        prepare=server.renew,
+        prepare=partial(renewed, server),
         verify=lambda: arrived(server.incoming, files),
     )
 
@@ -172,7 +186,7 @@ def curl(report: Report, server: RunningServer, home: Path, files: Sequence[Path
     return Contender(
         name="curl",
         run=lambda: succeed(*words, environment=found.environment),
-        prepare=server.renew,
+        prepare=partial(renewed, server),
         verify=lambda: arrived(server.incoming, files),
     )
 
@@ -184,7 +198,7 @@ def ncftpput(report: Report, server: RunningServer, files: Sequence[Path]) -> Co
     return Contender(
         name="ncftpput",
         run=lambda: succeed(*words, environment=found.environment),
-        prepare=server.renew,
+        prepare=partial(renewed, server),
         verify=lambda: arrived(server.incoming, files),
     )
 
@@ -197,8 +211,9 @@ class Shell:
     target: Path
 
     def renew(self) -> None:
-        """Put an empty directory in the place of the used one."""
-        shutil.rmtree(self.target, ignore_errors=True)
+        """Put an empty directory in the place of the used one, which stays."""
+        if self.target.exists():
+            empty_files(self.target.rename(tempfile.mkdtemp(dir=self.target.parent)))
         self.target.mkdir()
 
 

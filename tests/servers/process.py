@@ -146,10 +146,14 @@ class RunningServer:
 
     def renew(self) -> None:
         """Put an empty incoming directory in the place of the used one, whatever sessions still do to that."""
-        used = Path(tempfile.mkdtemp(dir=self.incoming.parents[1]))
-        self.incoming.rename(used / "incoming")
+        shutil.rmtree(self.set_aside(), ignore_errors=True)
+
+    def set_aside(self) -> Path:
+        """Put an empty incoming directory in the place of the used one; return where that is now."""
+        used = Path(tempfile.mkdtemp(dir=self.incoming.parents[1])) / "incoming"
+        self.incoming.rename(used)
         make_incoming(self.incoming, self.uid, self.gid)
-        shutil.rmtree(used, ignore_errors=True)
+        return used
 
 
 def make_incoming(incoming: Path, uid: int, gid: int) -> None:
