@@ -98,7 +98,7 @@ class Incoming:
                 wire = parse_logged_name(entry.name) if entry.name.startswith(".") else None
                 if wire and wanted(wire.instrument):
                     with contextlib.suppress(FileNotFoundError):
-                        yield wire.data, entry.stat(follow_symlinks=False).st_mtime_ns
+                        yield wire, entry.stat(follow_symlinks=False).st_mtime_ns
 
     def _rows(self, place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
         try:

@@ -17,7 +17,7 @@ from sweeper.report import Problem
 from sweeper.settling import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from archq.names import WireName
     from sweeper.incoming import Incoming, Sighting
@@ -49,15 +49,38 @@ def clear(sweeper: Sweeper, findings: Findings, arrivals: Iterable[Sighting], no
     useless = _useless(sweeper, [one for one, _reason, _age in resting], arrivals) if resting else {}
     findings.report.outcomes[SUPERSEDED] += _supersede(sweeper, useless)
     left = [(one.wire, reason, age) for one, reason, age in resting if one not in useless]
-    stale = [one for one in (*_unfinished(sweeper, now), *left) if one[2] > sweeper.job.sweeper.stale]
+    stale = [one for one in (*_cut_off(sweeper, now), *left) if one[2] > sweeper.job.sweeper.stale]
     if stale:
         _tell_of_stale(sweeper, stale, findings)
 
 
-def _unfinished(sweeper: Sweeper, now: int) -> Iterator[Left]:
-    """Yield the uploads that have not come to their end; whoever sent one may go on with it, so that it stays."""
-    for wire, changed in sweeper.incoming.unfinished(sweeper.job.wants):
-        yield wire, "no more of its upload has come", (now - changed) / SECOND
+def _cut_off(sweeper: Sweeper, now: int) -> Iterator[Left]:
+    """Yield the uploads that have not come to their end; whoever sent one may go on with it, so that it stays.
+
+    Of a file that was filed meanwhile nobody has to: these are removed.  They were no arrivals, and get no line.
+    """
+    found = [(wire, (now - changed) / SECOND) for wire, changed in sweeper.incoming.unfinished(sweeper.job.wants)]
+    settled = _settled(sweeper, {wire.id for wire, age in found if age > RESTING})
+    for wire, age in found:
+        is_useless = age > RESTING and wire.id in settled
+        if not (is_useless and _is_removed(sweeper.incoming, wire)):
+            yield wire.data, "no more of its upload has come", age
+
+
+def _settled(sweeper: Sweeper, ids: Collection[str]) -> Collection[str]:
+    """Return of which ids nothing more has to be filed."""
+    if not ids:
+        return ()
+    sweeper.ledger.refresh()
+    return sweeper.ledger.recall(ids).settled
+
+
+def _is_removed(incoming: Incoming, wire: WireName) -> bool:
+    try:
+        durable.remove(wire.part, directory=incoming.descriptor)
+    except OSError:  # a directory, or one that belongs to others: it stays, and is told
+        return False
+    return True
 
 
 def age_of(incoming: Incoming, sighting: Sighting, now: int) -> float:
@@ -76,8 +99,7 @@ def _useless(sweeper: Sweeper, resting: list[Sighting], arrivals: Iterable[Sight
     for one in arrivals:
         if one.wire.id in latest:
             latest[one.wire.id] = max(one.wire.attempt, latest[one.wire.id])
-    sweeper.ledger.refresh()
-    settled = sweeper.ledger.recall(one.wire.id for one in resting).settled
+    settled = _settled(sweeper, {one.wire.id for one in resting})
     useless = {one: "its id was filed" for one in resting if one.wire.id in settled}
     for one in resting:
         # One whose control file another sweeper of ours has just taken is not incomplete at all.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archq.names import parse_wire_name
+from archq.names import parse_logged_name, parse_wire_name
 from tests.faults import launch
 
 if TYPE_CHECKING:
@@ -147,8 +147,9 @@ class Line:
     def let_rest(self) -> None:
         """Let an hour pass for what lies about, so that it is taken for given up."""
         before = time.time() - 3600
-        for name in self.arrivals():
-            os.utime(self.incoming / name, (before, before))
+        for name in os.listdir(self.incoming):
+            if parse_logged_name(name):
+                os.utime(self.incoming / name, (before, before))
 
 
 @dataclass(frozen=True)

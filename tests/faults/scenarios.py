@@ -204,7 +204,7 @@ def sweep_any(line: Line) -> tuple[str, ...]:
 
 
 def sweep_leftovers(line: Line) -> tuple[str, ...]:
-    """A data file without its control file, of which a later try has been filed."""
+    """A data file without its control file, and one that was cut off, of which a later try has been filed."""
     line.build()
     line.submit("one.fits")
     line.run("archq", "ship", "--once")
@@ -212,6 +212,7 @@ def sweep_leftovers(line: Line) -> tuple[str, ...]:
     later = {kind: data.name.replace(".1.df", f".2.{kind}") for kind in ("df", "cf")}
     (line.incoming / later["df"]).write_bytes(data.read_bytes())
     data.with_suffix(".cf").rename(line.incoming / later["cf"])
+    (line.incoming / f".{later['df'].replace('.2.', '.3.')}.part").write_bytes(b"cut off")
     line.let_rest()
     return ("-i", "minicam")
 

@@ -295,6 +295,55 @@ def test_an_upload_that_was_cut_off_is_told_once_and_may_still_come_to_its_end(s
     assert site.outcomes() == ["stale", "filed"]
 
 
+@pytest.mark.parametrize("kind", ["df", "cf"])
+@pytest.mark.parametrize("attempt", [1, 2], ids=["the same try", "a later try"])
+def test_an_upload_that_was_cut_off_goes_once_its_file_was_filed(site: Site, kind: str, attempt: int) -> None:
+    control = control_file(b"content")
+    cut, other = wire_of(control), wire_of(control_file(b"other"))
+    for wire in (cut, other):
+        (site.incoming / (wire if kind == "df" else wire.control).part).write_bytes(b"cont")
+    age(site)
+    assert "2 incomplete" in site.sweep("-i", "minicam", "-v").errors
+    site.leave(control, b"content", attempt=attempt)
+    assert "2 incomplete" not in site.sweep("-i", "minicam", "-v").errors
+    assert [path.name for path in site.incoming.glob(".*.part")] == [(other if kind == "df" else other.control).part]
+    told = site.sweep("-i", "minicam", "-v").errors
+    assert f"1 incomplete in {site.incoming}, the oldest {other}: no more of its upload has come for 2 d" in told
+    assert site.outcomes() == ["stale", "stale", "filed"]
+
+
+def test_an_upload_that_may_still_go_on_stays_though_its_file_was_filed(site: Site) -> None:
+    control = control_file(b"content")
+    part = site.incoming / wire_of(control).part
+    part.write_bytes(b"cont")
+    site.leave(control, b"content", attempt=2)
+    assert site.sweep("-i", "minicam") == SILENT_SUCCESS
+    assert (site.outcomes(), part.read_bytes()) == (["filed"], b"cont")
+    age(site)
+    assert site.sweep("-i", "minicam") == SILENT_SUCCESS
+    assert (site.outcomes(), part.exists()) == (["filed"], False)
+
+
+def test_an_upload_that_was_cut_off_stays_while_only_a_part_of_a_later_try_has_come(site: Site) -> None:
+    control = control_file(b"content")
+    part = site.incoming / wire_of(control).part
+    part.write_bytes(b"conten")
+    (site.incoming / str(wire_of(control, 2))).write_bytes(b"con")
+    age(site)
+    assert "2 incomplete" in site.sweep("-i", "minicam", "-v").errors
+    assert part.read_bytes() == b"conten"
+
+
+def test_what_cannot_be_removed_stays_told(site: Site) -> None:
+    control = site.arrive(b"content")
+    site.sweep("-i", "minicam")
+    (site.incoming / wire_of(control, 2).part).mkdir()
+    age(site)
+    told = f"{wire_of(control, 2)} is stale: no more of its upload has come for 2 d; it stays in {site.incoming}\n"
+    assert site.sweep("-i", "minicam").errors == f"sweeper: {told}"
+    assert site.outcomes() == ["filed", "stale"]
+
+
 def test_how_soon_something_is_stale_can_be_said(site: Site) -> None:
     control = site.arrive(b"content")
     (site.incoming / str(wire_of(control).control)).unlink()
