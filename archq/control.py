@@ -10,7 +10,7 @@ from archq import fields
 from archq.checksum import Checksum, UnknownAlgorithmError, new_hasher, parse_checksum
 from archq.errors import MalformedError, TemporaryError, UsageError
 from archq.instants import format_instant, parse_instant
-from archq.light import dataclass, field, pattern
+from archq.light import dataclass, field, made_often, pattern
 from archq.names import checked_file_name, checked_id, checked_instrument
 
 TYPE_CHECKING = False
@@ -40,7 +40,6 @@ OPTION = "option."  # the prefix of the keys that carry what the user said with 
 SIGNATURE = "signature"
 MUST = "must."  # the prefix of keys that a reader has to understand or leave the arrival alone
 
-_CHECK_LINE = pattern(rb"(?m)^check=[^\n]*\n")
 _NUMBER = pattern(r"0|[1-9][0-9]{0,18}")
 _SECONDS = pattern(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
@@ -57,6 +56,7 @@ class UnsupportedControlFileError(TemporaryError):
     """A version, algorithm or ``must.`` key of a newer archq: not the sender's error."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlFile:
     """What the source says about one file.  Instants are nanoseconds since 1970; ``size`` is in bytes.
@@ -120,12 +120,13 @@ def _digest(text: bytes) -> str:
 
 def unseal(text: bytes) -> bytes:
     """Return what :func:`seal` was given; raise IncompleteControlFileError or MalformedControlFileError."""
-    match = _CHECK_LINE.search(text)
-    if not match:
+    start = (b"\n" + text).find(b"\ncheck=")  # of the line, as the newline put before it moves all by one
+    end = text.find(b"\n", start) + 1
+    if start < 0 or not end:
         raise IncompleteControlFileError("no complete check= line yet")
-    if match.end() != len(text):
+    if end != len(text):
         raise MalformedControlFileError("there is text after the check= line")
-    body = text[: match.start()]
+    body = text[:start]
     if seal(body) != text:
         raise MalformedControlFileError("the check= line does not fit the text before it")
     return body

@@ -64,16 +64,22 @@ def open_unfollowed(name: Name, *, directory: int | None = None) -> int:
     A symbolic link is not followed (ELOOP), a FIFO or device cannot make the call wait, and whatever is no regular
     file raises NotARegularFileError.
     """
+    return open_and_look(name, directory=directory)[0]
+
+
+def open_and_look(name: Name, *, directory: int | None = None) -> tuple[int, os.stat_result]:
+    """Return a descriptor as :func:`open_unfollowed` does, and what fstat(2) says of it."""
     try:
         descriptor = os.open(name, _READ_UNFOLLOWED, dir_fd=directory)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket, or a device that is not there
             raise _not_regular(name) from error
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
         raise _not_regular(name)
-    return descriptor
+    return descriptor, facts
 
 
 def _not_regular(name: Name) -> NotARegularFileError:

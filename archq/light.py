@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     _Kind = TypeVar("_Kind", bound=type)
 
     def made_often(kind: _Kind) -> _Kind:
-        """Let values of ``kind``, which check nothing, be made in the least time, for they are many."""
+        """Let values of ``kind`` be made in the least time once some have been made, for they may be many."""
 
     def changed_fields(value: object) -> dict[str, object]:
         """Return the fields of ``value``, by their names, that have no default or another value than that."""
@@ -38,6 +38,8 @@ else:
     from _operator import attrgetter  # what operator takes it from, which takes longer to load
 
     _set = object.__setattr__
+
+    _MANY = 30  # values: from here on it repays to compile how they are made
 
     class field:  # noqa: N801
         """What a field has beside its name and type."""
@@ -140,18 +142,31 @@ else:
         return type(value)(**{name: getattr(value, name) for name in value.__slots__} | changes)
 
     def made_often(kind):  # noqa: D103  # as above
-        def make_first(self, *positional, **named):
-            kind.__init__ = _compiled(kind)
-            kind.__init__(self, *positional, **named)
+        make, left = kind.__init__, _MANY
 
-        kind.__init__ = make_first
+        def make_one_of_few(self, *positional, **named):
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                kind.__init__ = _compiled(kind)
+            make(self, *positional, **named)
+
+        kind.__init__ = make_one_of_few
         return kind
 
     def _compiled(kind):
         """Return how values are made, in words of its own, as dataclasses has it; to compile it takes a while."""
-        said = [f"{name}=given[{name!r}].default" if name in kind._given else name for name in kind.__slots__]
-        steps = [f"put(self, {name!r}, {name})" for name in kind.__slots__]
-        found = {"put": _set, "given": kind._given}
+        found = {"given": kind._given, "absent": object()}
+        said, steps = [], []
+        for name in kind.__slots__:
+            found[f"put_{name}"] = vars(kind)[name].__set__
+            one, value = kind._given.get(name), name
+            if one and one.make:
+                value = f"given[{name!r}].make() if {name} is absent else {name}"
+            said.append(name if one is None else f"{name}={'absent' if one.make else f'given[{name!r}].default'}")
+            steps.append(f"put_{name}(self, {value})")
+        if kind.__post_init__:
+            steps.append("self.__post_init__()")
         begin = "self" if kind.__match_args__ else "self, *"
         exec(f"def __init__({begin}, {', '.join(said)}): {'; '.join(steps)}", found)  # noqa: S102 - names of ours
         return found["__init__"]

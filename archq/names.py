@@ -7,7 +7,7 @@ import time
 
 from archq.errors import MalformedError, UsageError
 from archq.fields import LETTERS_AND_DIGITS, consists_of
-from archq.light import dataclass, pattern
+from archq.light import dataclass, made_often, pattern
 
 DATA = "df"  # after the data and control files of lpd (RFC 1179)
 CONTROL = "cf"
@@ -67,6 +67,7 @@ def checked_file_name(text: str) -> str:
     return text
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class WireName:
     """``<instrument>.<id>.<try>.df`` or ``.cf``: plain ASCII, unique for ever, sorted by time within an instrument."""

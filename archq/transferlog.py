@@ -8,7 +8,7 @@ from __future__ import annotations
 from archq import fields
 from archq.errors import MalformedError
 from archq.instants import format_instant, parse_instant
-from archq.light import dataclass
+from archq.light import dataclass, made_often
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ FINAL = frozenset({FILED, DUPLICATE, CONFLICT, REJECTED, SUPERSEDED, SWEPT})  # 
 PASSING = frozenset({STALE, ERROR})
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one arrival at ``time`` (nanoseconds since 1970, kept to the millisecond)."""

@@ -177,6 +177,10 @@ class Claim:
                     name, name, source_directory=self.descriptor, target_directory=self.place.incoming.descriptor
                 )
 
+    def names(self) -> frozenset[str]:
+        """Return all names that lie here."""
+        return frozenset(os.listdir(self.descriptor))
+
     def has(self, name: str) -> bool:
         """Say whether ``name`` lies here."""
         try:

@@ -6,12 +6,13 @@ import errno
 import grp
 import os
 import pwd
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.checksum import copy_and_sum, sum_file, write_all
 from archq.errors import ConfigurationError
+from archq.light import replace
 from archq.transferlog import DUPLICATE, SWEPT
 from sweeper import journal
 from sweeper.inspection import NO_REGULAR_FILE, Refusal, refused_content, refused_data
@@ -94,13 +95,12 @@ class Filer:
         if plan.outcome.outcome == DUPLICATE:
             return plan  # a further try: what its id stands for is in the archive, or has been
         try:
-            source = durable.open_unfollowed(str(letter.wire.data), directory=self.claim.descriptor)
+            source, facts = durable.open_and_look(str(letter.wire.data), directory=self.claim.descriptor)
         except OSError as error:
             if error.errno in NO_REGULAR_FILE:
                 return Refusal("the data file is not a regular file")
             raise
         try:
-            facts = os.fstat(source)
             if reason := refused_data(facts, letter.control):
                 return Refusal(reason)
             return self._published_as_it_is(source, facts, letter, plan) or self._copied(source, letter, plan)

@@ -8,23 +8,25 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from archq import durable
 from archq.errors import from_os_error
+from archq.light import dataclass, made_often
 from archq.names import CONTROL, DATA, PROBE_INSTRUMENT, WireName, parse_logged_name, parse_wire_name
 from archq.nights import named_night
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
 _ROW = re.compile(r"(.*)/ *(.*)/(.*)/(.*)/(.*)\n")  # what _row makes
 _DATA, _CONTROL, _ODD = 1, 2, 4
 _KINDS = {DATA: _DATA, CONTROL: _CONTROL}
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """What one look at the directory showed of one arrival."""
@@ -112,14 +114,11 @@ class Incoming:
             base, flags = seen.popitem()
             yield _row(base, flags, place)
 
-    @contextlib.contextmanager
-    def opened(self, place: str) -> Iterator[int]:
+    def opened(self, place: str) -> AbstractContextManager[int]:
         """Hold a descriptor of one of the places that :meth:`sightings` told."""
-        if not place:
-            yield self.descriptor
-            return
-        with durable.opened_directory(place, directory=self.descriptor) as directory:
-            yield directory
+        if place:
+            return durable.opened_directory(place, directory=self.descriptor)
+        return contextlib.nullcontext(self.descriptor)
 
 
 def _flags(entries: Iterable[os.DirEntry[str]], wanted: Callable[[str], bool]) -> dict[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archq import durable
@@ -16,6 +15,7 @@ from archq.control import (
     UnsupportedControlFileError,
     parse_control,
 )
+from archq.light import dataclass, made_often
 
 if TYPE_CHECKING:
     from archq.checksum import Checksum
@@ -51,6 +51,7 @@ class Unsupported:
     reason: str
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A whole control file that fits its wire name."""
@@ -86,11 +87,10 @@ def inspect(directory: int, wire: WireName, now: int) -> Verdict:
 
 
 def _read_control(directory: int, name: str) -> tuple[bytes, os.stat_result]:
-    descriptor = durable.open_unfollowed(name, directory=directory)
+    descriptor, facts = durable.open_and_look(name, directory=directory)
     try:
-        facts = os.fstat(descriptor)
         # A second name may be somebody's for a file that is not the uploader's to read.
-        return os.read(descriptor, MAX_SIZE + 1) if facts.st_nlink == 1 else b"", facts
+        return os.read(descriptor, min(facts.st_size, MAX_SIZE) + 1) if facts.st_nlink == 1 else b"", facts
     finally:
         os.close(descriptor)
 

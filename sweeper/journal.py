@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from archq import durable
 from archq.control import seal, unseal
 from archq.errors import MalformedError
+from archq.light import dataclass, made_often
 from archq.names import WireName, parse_wire_name
 from archq.transferlog import Outcome
 from sweeper.hooks import Hook
@@ -27,6 +28,7 @@ _INTENTS = "intents."
 _TEMPORARIES = "temporaries."
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """One rename that publishes.  The source lies beside its target, or in the claim itself."""
@@ -36,6 +38,7 @@ class Move:
     claimed: bool = False
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """What is to become of one arrival: ``moves`` into ``root``/``directory``, then ``outcome`` into the log.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archq.errors import MalformedError
 from archq.instants import SECOND
+from archq.light import dataclass, made_often
 from archq.nights import named_night, night_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Rules:
         return self.subdirectory is None and self.heed_option and bool(control.options.get(_DIRECTORY_OPTION))
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A directory below the archive's root, and what the clocks have to do with it."""

@@ -90,18 +90,18 @@ def plan_without_file(wire: WireName, outcome: str, reason: str, job: Job, now: 
 
 def _facts(letter: Letter, job: Job, place: Place | None) -> dict[str, str]:
     control = letter.control
-    facts = {
-        "instrument": _instrument(control.instrument, job),
-        "request": control.request,
-        "part": control.part,
-        "wire": str(letter.wire),
-        **facts_of(control),
-        "path": "" if place else None,  # the decision fills it in
-        "checksum": str(control.checksum),
-    }
+    facts = {"instrument": _instrument(control.instrument, job)}
+    if control.request is not None:
+        facts["request"] = control.request
+    if control.part is not None:
+        facts["part"] = control.part
+    facts |= {"wire": str(letter.wire), **facts_of(control)}
+    if place:
+        facts["path"] = ""  # the decision fills it in
+    facts["checksum"] = str(control.checksum)
     if place and place.skew is not None:
         facts |= {"skew": f"{place.skew:+.3f}", "arrived": format_instant(letter.arrived, 3)}
-    return {key: value for key, value in facts.items() if value is not None}
+    return facts
 
 
 def _instrument(told: str, job: Job) -> str:

@@ -5,12 +5,13 @@ Recovery goes the same way with the intents that a dead sweeper recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.checksum import parse_checksum
 from archq.errors import TemporaryError
+from archq.light import replace
 from archq.transferlog import CONFLICT, DUPLICATE, FILED, REJECTED, SWEPT, Outcome
 from sweeper import hooks, journal
 from sweeper.journal import Intent, Move, Record
@@ -99,7 +100,7 @@ class Decisions:
                 raise OtherContentError(f"{_path(wish, name)} exists with another content")
             number += 1
             name = numbered(wish.name, number)
-        if wish.outcome.outcome == SWEPT or name == wish.name:
+        if name == wish.name or wish.outcome.outcome == SWEPT:
             return _ended(wish, wish.outcome.outcome, wish.moves, path=_path(wish, name))
         moves = tuple(replace(move, target=name) for move in wish.moves)
         return _ended(wish, CONFLICT, moves, path=_path(wish, name), **{"with": _path(wish, wish.name)})
@@ -145,7 +146,8 @@ def settle(
     with ledger.held():
         decisions = Decisions(ledger.recall(wish.wire.id for wish in wishes), trees)
         told = {wish.wire for wish in wishes if wish.wire not in replays and decisions.memory.is_told(wish.wire)}
-        fresh = [wish for wish in wishes if wish.wire not in told and _is_prepared(wish, claim, trees)]
+        lying = claim.names()  # one look for all, as there may be thousands
+        fresh = [wish for wish in wishes if wish.wire not in told and _is_prepared(wish, lying.__contains__, trees)]
         intents = [intent for wish in fresh if (intent := _decided(decisions, wish, settled))]
         record = Record(logs=ledger.logs, log=log, hook=hook, intents=tuple(intents))
         settled.done = _carry_out(claim, ledger, decisions, record)
@@ -165,7 +167,7 @@ def settle_again(claim: Claim, ledger: Ledger, trees: Trees, record: Record) -> 
         intents = []
         for intent in record.intents:
             if intent.wire not in told:
-                fresh = intent.moves and _is_prepared(intent, claim, trees)
+                fresh = intent.moves and _is_prepared(intent, claim.has, trees)
                 intents.append(_decided(decisions, _as_wished(intent), Settled()) if fresh else intent)
         left = tuple(intent for intent in intents if intent)
         done = _carry_out(claim, ledger, decisions, replace(record, intents=left), again=True)
@@ -212,14 +214,14 @@ def _decided(decisions: Decisions, wish: Intent, settled: Settled) -> Intent | N
     return intent
 
 
-def _is_prepared(wish: Intent, claim: Claim, trees: Trees) -> bool:
+def _is_prepared(wish: Intent, is_claimed: Callable[[str], bool], trees: Trees) -> bool:
     """Say whether all that ``wish`` would publish is there."""
-    return all(_has_source(wish, move, claim, trees) for move in wish.moves)
+    return all(_has_source(wish, move, is_claimed, trees) for move in wish.moves)
 
 
-def _has_source(wish: Intent, move: Move, claim: Claim, trees: Trees) -> bool:
+def _has_source(wish: Intent, move: Move, is_claimed: Callable[[str], bool], trees: Trees) -> bool:
     if move.claimed:
-        return claim.has(move.source)
+        return is_claimed(move.source)
     try:
         return trees(wish.root).facts(wish.directory, move.source) is not None
     except FileNotFoundError:
@@ -229,7 +231,7 @@ def _has_source(wish: Intent, move: Move, claim: Claim, trees: Trees) -> bool:
 def _is_published(claim: Claim, trees: Trees, intent: Intent, *, again: bool) -> bool:
     """Publish ``intent``; return False where a name is no longer free.  ``again``: parts of it may be done already."""
     for move in intent.moves:
-        if again and not _has_source(intent, move, claim, trees):
+        if again and not _has_source(intent, move, claim.has, trees):
             continue
         target = trees(intent.root).directory(intent.directory)
         try:

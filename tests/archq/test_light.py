@@ -166,8 +166,29 @@ def test_values_that_are_many_may_have_positions() -> None:
             Point(*wrong)
 
 
+@light.made_often
+@light.dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of many, which is checked and has a mapping of its own."""
+
+    size: int
+    options: dict[str, str] = light.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError(f"{self.size} is negative")
+
+
+def test_values_that_are_many_are_checked_and_share_no_default() -> None:
+    parts = [Part(size=size) for size in range(100)]
+    assert parts[99] == Part(size=99, options={})
+    assert len({id(part.options) for part in parts}) == 100
+    with pytest.raises(ValueError, match="-1 is negative"):
+        Part(size=-1)
+
+
 def test_values_that_are_many_are_as_others_are_from_the_first_on() -> None:
-    for _time in range(2):
+    for _time in range(100):
         assert [Line(text="a").number, Line(text="a", number=2).number] == [0, 2]
         assert Line(text="a") == Line(number=0, text="a") != Line(text="a", number=1)
         for wrong in ({}, {"text": "a", "colour": "red"}):
