@@ -11,7 +11,7 @@ from archq.checksum import DEFAULT_ALGORITHM, Checksum, new_hasher
 from archq.control import ControlFile, format_control
 from archq.names import PROBE_INSTRUMENT, WireName, new_id
 from archq.quantities import format_duration
-from archq.transports.base import TemporaryTransferError, TransferError
+from archq.transports.base import NotPermittedTransferError, TemporaryTransferError, TransferError
 from archq.version import __version__
 
 if TYPE_CHECKING:
@@ -49,10 +49,11 @@ class Probe:
         self._sent = 0.0
 
     def account(self) -> str:
-        """Return "full" if the account may do all that renaming and resuming take, else "upload-only".
+        """Return "full" if the account may do all that renaming takes, else "upload-only".
 
-        Leave nothing behind, or else an arrival that is complete, so that a sweeper discards it.  Raise TransferError
-        where the account may not even write.
+        One that is refused to resume starts again; one that resumes wrongly must never try.  Leave nothing behind, or
+        else an arrival that is complete, so that a sweeper discards it.  Raise TransferError where the account may not
+        even write.
         """
         name = str(self._wire.data)
         self._write(name)
@@ -61,11 +62,11 @@ class Probe:
         self._compare_clocks(name)
         renames = self._can("rename", lambda: self._session.rename(name, self._wire.data.part))
         now = self._wire.data.part if renames else name
-        resumes = renames and self._can("resume", lambda: self._resume(now))
+        resumes_rightly = renames and self._resumes_rightly(now)
         removes = self._can("remove", lambda: self._session.remove(now))
         if not removes:
             self._leave_complete(now, name)
-        return "full" if renames and sizes and resumes and removes else "upload-only"
+        return "full" if renames and sizes and resumes_rightly and removes else "upload-only"
 
     def _write(self, name: str) -> None:
         self._notes.start("write")
@@ -78,13 +79,20 @@ class Probe:
             raise
 
     def _can(self, step: str, act: Callable[[], None]) -> bool:
+        return self._problem(step, act) is None
+
+    def _problem(self, step: str, act: Callable[[], None]) -> TransferError | None:
         self._notes.start(step)
         try:
             act()
         except TransferError as error:
             self._notes.no(str(error))
-            return False
-        return True
+            return error
+        return None
+
+    def _resumes_rightly(self, name: str) -> bool:
+        problem = self._problem("resume", lambda: self._resume(name))
+        return problem is None or isinstance(problem, NotPermittedTransferError)
 
     def _has_size(self, name: str) -> None:
         size = self._session.size(name)

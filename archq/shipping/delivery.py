@@ -56,6 +56,9 @@ class Pace:
     def heard(self) -> None:
         """Take note that the destination has answered something."""
 
+    def starts_again(self) -> None:
+        """Take note that the destination resumes nothing."""
+
 
 class PacedReader(io.RawIOBase):
     """Reads a spooled copy, no faster than allowed, and tells how much; its errors are ours, not the destination's."""
@@ -326,7 +329,8 @@ class _Renamed(_Delivery):
             if not offset:
                 await self.record(phase=Phase.WAITING)
                 raise
-            await self.start_again()  # this server resumes nothing
+            self.pace.starts_again()
+            await self.start_again()
             await self.send_data()
             return
         except Exception:

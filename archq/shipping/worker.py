@@ -313,6 +313,10 @@ class _MeteredPace(Pace):
     def heard(self) -> None:
         self._meter[:] = _METER.pack(self._moved, time.monotonic(), self._resumable)
 
+    def starts_again(self) -> None:
+        self._resumable = False
+        self.heard()
+
 
 def die_with(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
     """Have the kernel end this process when ``parent`` dies: a shipper's lock must not outlive it in a worker."""

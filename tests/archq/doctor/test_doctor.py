@@ -494,6 +494,20 @@ class StartsAgain(FileTransport):
         super().put(source, name)
 
 
+class RefusesToResume(FileTransport):
+    def put(self, source: Any, name: str, *, offset: int = 0) -> None:
+        if offset:
+            raise NotPermittedTransferError("does not resume")
+        super().put(source, name)
+
+
+class ResumesAtTheBeginning(FileTransport):
+    def put(self, source: Any, name: str, *, offset: int = 0) -> None:
+        if offset:
+            self.remove(name)
+        super().put(source, name)
+
+
 class DiskFull(FileTransport):
     def put(self, source: Any, name: str, *, offset: int = 0) -> None:
         super().put(io.BytesIO(CONTENT[:3]), name)
@@ -513,7 +527,21 @@ def test_what_cannot_be_removed_is_left_as_a_complete_probe(tmp_path: Path) -> N
     assert_is_discarded(tmp_path)
 
 
-def test_an_account_that_cannot_resume_is_treated_as_one_that_only_uploads(tmp_path: Path) -> None:
+def test_an_account_that_is_refused_to_resume_may_do_all_that_renaming_takes(tmp_path: Path) -> None:
+    notes = Notes()
+    assert Probe(RefusesToResume(str(tmp_path)), notes).account() == "full"
+    assert notes.steps["resume"] == "no: does not resume"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_account_that_resumes_wrongly_is_treated_as_one_that_only_uploads(tmp_path: Path) -> None:
+    notes = Notes()
+    assert Probe(ResumesAtTheBeginning(str(tmp_path)), notes).account() == "upload-only"
+    assert notes.steps["resume"].endswith(f": says {len(CONTENT)} bytes, {2 * len(CONTENT)} were sent")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_account_that_fails_to_resume_is_treated_as_one_that_only_uploads(tmp_path: Path) -> None:
     notes = Notes()
     assert Probe(StartsAgain(str(tmp_path)), notes).account() == "upload-only"
     assert notes.steps["resume"] == "no: cannot resume"

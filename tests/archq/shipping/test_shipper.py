@@ -436,6 +436,20 @@ def test_what_can_be_resumed_is_not_held_but_gets_through_bit_by_bit(tmp_path: P
     assert data.read_bytes() == LARGE
 
 
+def test_what_a_full_account_may_not_resume_is_held_as_soon_as_that_is_known(tmp_path: Path) -> None:
+    answers = {"STOR": lying.store_slowly, "REST": "502 No REST here."}
+    with at_lying_server(tmp_path, answers, 'account = "full"') as instrument:
+        request = instrument.submit_content(LARGE, options={"maxftp": "1"})
+        for tries in (1, 2):
+            instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+            assert (state_of(instrument, request).held, state_of(instrument, request).tries >= tries) == (False, True)
+        instrument.archq("ship", "--once", status=ExitStatus.SOME_FAILED)
+        held = state_of(instrument, request)
+    assert held.held
+    assert re.search(rf"needs about \d+ s, maxftp is 1: archq alter {request} -o maxftp=0", held.reason)
+    assert len(list((tmp_path / "incoming").iterdir())) == 1  # what earlier tries have left was removed
+
+
 def test_without_a_maxftp_the_idle_limit_ends_what_says_nothing(tmp_path: Path) -> None:
     with at_lying_server(tmp_path, {"STOR": lying.store_and_hang}, "maxftp = 0", "idle = 1") as instrument:
         request = instrument.submit()
