@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage, TransferError
 from archq.transports.faults import told
 from archq.transports.pipeline import AtOnce
-from archq.transports.sockets import look_up
+from archq.transports.sockets import discard_unsent, look_up, send_rest
 
 if TYPE_CHECKING:
     import socket
@@ -75,6 +75,8 @@ class FtpTransport:
         watch.begin(Stage.CONNECT)
         with told(f"{self.label}: cannot connect", Scope.QUEUE):
             self._ftp.connect(destination.host, destination.port, timeout=timeout)  # type: ignore[arg-type]  # None: none
+            assert self._ftp.sock is not None
+            discard_unsent(self._ftp.sock)
         if isinstance(self._ftp, ftplib.FTP_TLS):
             watch.begin(Stage.CERTIFICATE)
             with told(f"{self.label}: cannot secure the connection", Scope.QUEUE):
@@ -115,13 +117,15 @@ class FtpTransport:
 
     def _opened(self, name: str, offset: int) -> socket.socket:
         try:
-            return self._ftp.transfercmd(f"STOR {name}", rest=offset or None)
+            connection = self._ftp.transfercmd(f"STOR {name}", rest=offset or None)
         except ftplib.Error as error:
             if offset and _refuses_restart(error):
                 raise NotPermittedTransferError(
                     f"{self.label}: does not resume {name}: {error}", Scope.QUEUE
                 ) from error
             raise
+        discard_unsent(connection)
+        return connection
 
     def size(self, name: str) -> int | None:
         """Return the size of ``name`` in bytes, None if the server answers that it is not there."""
@@ -193,7 +197,8 @@ class FtpTransport:
         with contextlib.suppress(Exception):
             if self._ftp.sock is not None:
                 self._ftp.sock.settimeout(_GOODBYE)
-                self._ftp.quit()
+                self._ftp.voidcmd("QUIT")
+                send_rest(self._ftp.sock)
         with contextlib.suppress(Exception):
             self._ftp.close()
 
@@ -223,6 +228,7 @@ def _send(source: BinaryIO, connection: socket.socket) -> None:
         else:
             _send_copied(source, connection)
             _send_read(source, connection)
+        send_rest(connection)
 
 
 def _send_copied(source: BinaryIO, connection: socket.socket) -> None:

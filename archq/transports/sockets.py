@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from typing import TYPE_CHECKING, Self
 
 from archq.transports.base import Scope, Stage
@@ -10,6 +13,30 @@ from archq.transports.faults import told
 
 if TYPE_CHECKING:
     from archq.transports.base import Watch
+
+
+_DISCARDING, _SENDING = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # SO_LINGER, socket(7)
+
+
+def discard_unsent(connection: socket.socket) -> None:
+    """Let what the other side has not got yet be lost when the connection is closed, or our process ends.
+
+    Otherwise the kernel goes on to send it, for minutes where the network is bad, and a dead session's command comes
+    when a later try is under way: it would empty the very file that is being written.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DISCARDING)
+
+
+def send_rest(connection: socket.socket) -> None:
+    """Let the kernel send all that is left when the connection is closed: all is well."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SENDING)
+
+
+def part_in_order(connection: socket.socket) -> None:
+    """Let the other side see an end, and no reset, where it has got all that was said."""
+    [unsent] = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))  # tcp(7), SIOCOUTQ
+    if not unsent:
+        send_rest(connection)
 
 
 class PromptSocket(socket.socket):
@@ -44,7 +71,9 @@ def connected(host: str, port: int, timeout: float | None, label: str, watch: Wa
     look_up(host, port, label, watch)
     watch.begin(Stage.CONNECT)
     with told(f"{label}: cannot connect", Scope.QUEUE):
-        return PromptSocket.of(socket.create_connection((host, port), timeout))
+        connection = PromptSocket.of(socket.create_connection((host, port), timeout))
+    discard_unsent(connection)
+    return connection
 
 
 def look_up(host: str, port: int, label: str, watch: Watch) -> None:

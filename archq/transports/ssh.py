@@ -20,7 +20,7 @@ from archq.transports import hostkeys
 from archq.transports.base import PermanentTransferError, Scope, Stage, Watch
 from archq.transports.faults import know_ssh, told
 from archq.transports.hostkeys import HostKey
-from archq.transports.sockets import PromptSocket, connected
+from archq.transports.sockets import PromptSocket, connected, part_in_order
 from archq.transports.sshroute import route_to
 
 if TYPE_CHECKING:
@@ -99,6 +99,9 @@ class SshSession:
 
     def close(self) -> None:
         """End the session.  Never raises."""
+        with contextlib.suppress(Exception):
+            if isinstance(self.transport.sock, PromptSocket):
+                part_in_order(self.transport.sock)
         with contextlib.suppress(Exception):
             self.transport.close()
         if self._agent:

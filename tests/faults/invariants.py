@@ -255,7 +255,18 @@ def _log_tells_all_once(line: Line) -> Iterator[str]:
         yield f"transfer log and archive differ about {path}"
     names = {original(path.rpartition("/")[2]) for path in told} | _answered(lines) | set(_not_for_this_archive(line))
     for name in sorted(line.owed - names):
-        yield f"{name} was acknowledged and never filed"
+        yield f"{name} was acknowledged and never filed: {'; '.join(_whereabouts(line, name)) or 'it is nowhere'}"
+
+
+def _whereabouts(line: Line, name: str) -> Iterator[str]:
+    """Yield where a file stands, and what the sweeper said of it."""
+    spool = Spool(str(line.home / "spool"))
+    for state in STATES:
+        for request in spool.requests(state):
+            for file in _files(spool, state, request):
+                if file.control.name == name:
+                    yield f"{state} in {request}, {file.state}"
+                    yield from (str(one) for one in outcomes(line) if file.control.id in one.facts.get("wire", ""))
 
 
 def _answered(lines: list[Outcome]) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -19,6 +20,7 @@ from archq.transports.base import (
 )
 from archq.transports.ftp import _send
 from tests.servers import lying
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     import socket
@@ -84,6 +86,31 @@ def test_a_server_that_goes_away_before_its_last_reply_has_not_acknowledged(sess
 def test_a_last_reply_that_never_comes_is_waited_for_no_longer_than_allowed(session: Transport) -> None:
     with pytest.raises(TemporaryTransferError, match="cannot send part: no answer in time"):
         session.put(io.BytesIO(CONTENT), "part")
+
+
+def test_what_a_server_has_not_taken_in_time_never_comes(tmp_path: Path) -> None:
+    came: list[int | str] = []
+
+    def take_later(server: lying.FtpSession, _name: str) -> None:
+        assert server.passive
+        server.say("150 Send it.")
+        with server.passive, server.passive.accept()[0] as data:
+            with contextlib.suppress(ConnectionResetError):
+                server.lines.read()  # until nobody asks any more
+            try:
+                while block := data.recv(1 << 16):
+                    came.append(len(block))
+                came.append("the end")
+            except ConnectionResetError:
+                came.append("a reset")
+
+    with lying.ftp_server(tmp_path, {"STOR": take_later}) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=1))
+        with pytest.raises(TemporaryTransferError, match="cannot send part: no answer in time"):
+            session.put(io.BytesIO(bytes(1 << 24)), "part")
+        session.close()
+        wait_until(lambda: came and isinstance(came[-1], str), "the server has taken all there is")
+    assert came[-1] == "a reset"
 
 
 def test_a_goodbye_without_an_answer_is_not_waited_for(tmp_path: Path) -> None:
@@ -174,6 +201,9 @@ def test_a_link_that_takes_little_at_a_time_takes_all(tmp_path: Path) -> None:
         def send(self, data: memoryview) -> int:
             self.taken += data[:7]
             return len(data[:7])
+
+        def setsockopt(self, *_option: object) -> None:
+            pass
 
         def __enter__(self) -> Self:
             return self

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from archq.transports.base import UNWATCHED
-from archq.transports.sockets import PromptSocket, connected
+from archq.transports.sockets import PromptSocket, connected, part_in_order, send_rest
 from tests.servers.process import HOST
 
 if TYPE_CHECKING:
@@ -54,3 +57,57 @@ def test_it_keeps_its_time_limit(pair: tuple[PromptSocket, socket.socket]) -> No
     pair[0].settimeout(0.01)
     with pytest.raises(TimeoutError):
         pair[0].recv(1)
+
+
+def fill(connection: socket.socket) -> int:
+    """Say more than the other side and the kernel take; return how many bytes the kernel took."""
+    said = 0
+    connection.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            said += connection.send(bytes(1 << 16))
+    return said
+
+
+def heard(theirs: socket.socket) -> int:
+    """Return how many bytes come, up to the end; raise ConnectionResetError instead of an end."""
+    count = 0
+    while block := theirs.recv(1 << 16):
+        count += len(block)
+    return count
+
+
+def test_what_was_not_taken_is_lost_when_the_session_fails(pair: tuple[PromptSocket, socket.socket]) -> None:
+    ours, theirs = pair
+    fill(ours)
+    part_in_order(ours)  # there is no order to part in
+    ours.close()
+    with pytest.raises(ConnectionResetError):
+        heard(theirs)
+
+
+def test_what_was_not_taken_is_lost_when_we_are_killed(pair: tuple[PromptSocket, socket.socket]) -> None:
+    ours, theirs = pair
+    if not (child := os.fork()):
+        fill(ours)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(ours.detach())
+    os.waitpid(child, 0)
+    with pytest.raises(ConnectionResetError):
+        heard(theirs)
+
+
+def test_what_was_not_taken_is_sent_when_all_is_well(pair: tuple[PromptSocket, socket.socket]) -> None:
+    ours, theirs = pair
+    said = fill(ours)
+    send_rest(ours)
+    ours.close()
+    assert heard(theirs) == said
+
+
+def test_a_session_that_owes_nothing_ends_without_a_reset(pair: tuple[PromptSocket, socket.socket]) -> None:
+    ours, theirs = pair
+    talk(ours, theirs)
+    part_in_order(ours)
+    ours.close()
+    assert heard(theirs) == 0
