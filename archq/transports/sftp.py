@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Result = TypeVar("Result")
 
 _BLOCK = 32_768  # bytes: what every server takes in one packet (draft-ietf-secsh-filexfer-02, section 3)
-_OPENSSH_BLOCK = 255_000  # bytes: with its header it fits the 256 KiB that OpenSSH takes (sftp-common.h)
+_OPENSSH_BLOCK = 63 * 4096  # bytes: whole pages that with a header fit the 256 KiB that OpenSSH takes (sftp-common.h)
 _WINDOW = 1 << 22  # bytes of unanswered writes: they fill a link of 100 ms and 300 Mbit/s
 
 

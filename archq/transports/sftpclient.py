@@ -18,7 +18,7 @@ from paramiko import SFTPError
 from archq.transports.pipeline import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import paramiko
 
@@ -26,7 +26,7 @@ VERSION = 3
 WRITE, CREATE, EXCLUSIVE = 0x02, 0x08, 0x20  # section 6.3
 
 _READ = 1 << 16  # bytes
-_SENT_TOGETHER = 1 << 15  # bytes: one packet of SSH's; what waits to be sent may be a little more
+_SENT_TOGETHER = 32_704  # bytes: what paramiko puts into one of SSH's packets, which have 32 KiB
 _LARGEST = 1 << 18  # bytes: no server sends larger packets
 _HEAD = struct.Struct(">IBI")
 _NUMBER, _LONG = struct.Struct(">I"), struct.Struct(">Q")
@@ -216,9 +216,10 @@ class SftpClient:
 
     def _send(self) -> None:
         if self._unsent:
-            together = b"".join(self._unsent)
-            self._unsent, self._unsent_bytes = [], 0
-            self._channel.sendall(together)
+            unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+            # All in one would be copied again from the end of each packet on.
+            for piece in _pieces(unsent, _SENT_TOGETHER):
+                self._channel.sendall(piece)
 
     def _read(self) -> None:
         received = self._channel.recv(_READ)
@@ -244,6 +245,21 @@ class SftpClient:
         asked, self._asked = self._asked, {}
         for answer in asked.values():
             answer.fail(error)
+
+
+def _pieces(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield what ``parts`` hold, one after the other, in pieces of ``size`` bytes and a last one."""
+    gathered: list[memoryview] = []
+    room = size
+    for part in parts:
+        rest = memoryview(part)
+        while len(rest) >= room:
+            yield b"".join((*gathered, rest[:room]))
+            rest, gathered, room = rest[room:], [], size
+        gathered.append(rest)
+        room -= len(rest)
+    if room < size:
+        yield b"".join(gathered)
 
 
 def _text(path: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import termios
@@ -12,9 +13,11 @@ from archq.transports.base import Scope, Stage
 from archq.transports.faults import told
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from archq.transports.base import Watch
 
-
+_AHEAD = 1 << 16  # bytes
 _DISCARDING, _SENDING = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)  # SO_LINGER, socket(7)
 
 
@@ -40,14 +43,16 @@ def part_in_order(connection: socket.socket) -> None:
 
 
 class PromptSocket(socket.socket):
-    """A connection on which many small things are said before the large ones.
+    """A connection of many small packets in both directions, for a library that asks for each in several pieces.
 
     The kernel holds a small packet back until the one before it is acknowledged, and an acknowledgement back for 40 ms
     in case there is something to say with it.  Here nothing is held back that we send, nor, while ``is_prompt``, what
-    the other side waits for before it goes on.
+    the other side waits for before it goes on.  A time limit costs a look at the connection before each call: here
+    there is one only where there is something to wait for.
     """
 
     is_prompt = True
+    _ahead = b""  # what was received already, beyond what was asked for
 
     @classmethod
     def of(cls, connection: socket.socket) -> Self:
@@ -59,11 +64,23 @@ class PromptSocket(socket.socket):
         return prompt
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Return what came."""
-        received = super().recv(size, flags)
+        """Return what came, ``size`` bytes at most, b"" at the end."""
+        received = self._ahead or self._received(flags)
+        self._ahead = received[size:]
+        return received[:size]
+
+    def _received(self, flags: int) -> bytes:
+        received = super().recv(_AHEAD, flags)
         if self.is_prompt:
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # the kernel forgets it again
         return received
+
+    def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+        """Send some of ``data``; return how many bytes."""
+        try:
+            return os.write(self.fileno(), data)  # has no time limit, and does not wait where ours has one
+        except BlockingIOError:
+            return super().send(data, flags)
 
 
 def connected(host: str, port: int, timeout: float | None, label: str, watch: Watch) -> PromptSocket:

@@ -19,6 +19,7 @@ from archq.transports.base import (
     TemporaryTransferError,
     TransferError,
 )
+from archq.transports.sftpclient import _pieces
 from tests.places import password_file, real
 from tests.servers import lying
 from tests.servers.lying import Failing
@@ -152,3 +153,12 @@ def test_a_server_that_says_no_more_than_a_code_is_understood(failing: sftp.Sftp
 def test_a_failure_without_a_word_is_one_of_the_server(failing: sftp.SftpTransport) -> None:
     with pytest.raises(TemporaryTransferError, match=r"cannot send half\.df: the server says status 4; its disk may"):
         failing.put(io.BytesIO(bytes(4 * BLOCK)), "half.df")
+
+
+@pytest.mark.parametrize("sizes", [[], [1], [5, 5], [4, 1, 3], [20], [0, 12, 0, 1], [7, 13]])
+def test_what_is_sent_together_goes_in_full_packets_and_a_last_one(sizes: list[int]) -> None:
+    parts = [bytes([number]) * size for number, size in enumerate(sizes)]
+    pieces = list(_pieces(parts, 5))
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(len(piece) == 5 for piece in pieces[:-1])
+    assert all(pieces)

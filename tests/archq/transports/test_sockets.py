@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -39,6 +40,16 @@ def talk(ours: socket.socket, theirs: socket.socket) -> None:
         ours.recv(100)
 
 
+def send_for_ever(connection: socket.socket) -> NoReturn:
+    while True:
+        connection.send(bytes(1 << 16))
+
+
+def receive_all(connection: socket.socket) -> None:
+    while connection.recv(1 << 20):
+        pass
+
+
 def test_a_small_packet_is_sent_at_once(pair: tuple[PromptSocket, socket.socket]) -> None:
     assert pair[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -50,6 +61,30 @@ def test_what_came_is_acknowledged_at_once_until_the_files_go(pair: tuple[Prompt
     ours.is_prompt = False
     talk(ours, theirs)
     assert not ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK)
+
+
+def test_what_came_at_once_is_given_out_in_the_pieces_that_are_asked_for(
+    pair: tuple[PromptSocket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    theirs.sendall(b"headbody")
+    theirs.close()
+    assert [ours.recv(4), ours.recv(3), ours.recv(100), ours.recv(100)] == [b"head", b"bod", b"y", b""]
+
+
+def test_more_than_the_other_side_takes_waits_for_no_longer_than_the_limit(
+    pair: tuple[PromptSocket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    ours.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        send_for_ever(ours)
+    ours.settimeout(7.0)
+    reader = threading.Timer(0.01, receive_all, (theirs,))
+    reader.start()
+    assert ours.send(b"and now there is room")
+    ours.shutdown(socket.SHUT_WR)
+    reader.join()
 
 
 def test_it_keeps_its_time_limit(pair: tuple[PromptSocket, socket.socket]) -> None:
