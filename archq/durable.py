@@ -13,7 +13,7 @@ import stat
 import time
 
 from archq.checksum import write_all
-from archq.errors import at_open_file
+from archq.errors import at_open_file, named
 from archq.light import contextmanager, suppress
 
 TYPE_CHECKING = False
@@ -179,11 +179,21 @@ def sync_directory(path: Name) -> None:
 def write_new(name: Name, content: bytes, mode: int = 0o600, *, directory: int | None = None) -> None:
     """Make the new file ``name``; its content, not yet its name, is on stable storage."""
     descriptor = create(name, mode, directory=directory)
-    try:
+    with _closed_at_last(descriptor, name):
         write_all(descriptor, content)
         sync(descriptor)
-    finally:
-        os.close(descriptor)
+
+
+@contextmanager
+def _closed_at_last(descriptor: int, name: Name) -> Iterator[None]:
+    """Close an open file at the end; an error, that of closing too, names it."""
+    try:
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise named(error, os.fsdecode(name)) from error
 
 
 def write_over(path: str, content: bytes, mode: int = 0o600) -> None:
@@ -232,6 +242,14 @@ def make_directory(path: str, mode: int = 0o700) -> None:
         return
     os.chmod(path, mode)
     sync_directory(parent)
+
+
+def touch(path: str) -> None:
+    """Make now the time of the file or directory ``path``; an error names it."""
+    try:
+        os.utime(path)
+    except OSError as error:
+        raise named(error, path) from error
 
 
 def move_new(source: str, target: str) -> None:
@@ -449,10 +467,11 @@ def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = Tru
     """Append ``line`` (or several, newlines included) to the log ``path``; on stable storage unless not ``synced``.
 
     A lock keeps two writers apart.  A line that a dead writer left unfinished is first ended and marked as cut: ended
-    alone, it could pass for a whole line that says less.  After an error the log is as it was: all lines or none.
+    alone, it could pass for a whole line that says less.  After an error, which names it, the log is as it was: all
+    lines or none.
     """
     descriptor = _opened_or_made(path, mode, os.O_APPEND)
-    try:
+    with _closed_at_last(descriptor, path):
         lock(descriptor)
         size = os.fstat(descriptor).st_size
         if not size:  # the name first, so that whoever finds a line here need not think of the name
@@ -460,8 +479,6 @@ def append_line(path: str, line: bytes, mode: int = 0o644, *, synced: bool = Tru
         elif os.pread(descriptor, 1, size - 1) != b"\n":
             line = CUT + line
         _append_all_or_nothing(descriptor, line, size, synced=synced)
-    finally:
-        os.close(descriptor)
 
 
 def _append_all_or_nothing(descriptor: int, lines: bytes, size: int, *, synced: bool) -> None:
@@ -477,12 +494,18 @@ def _append_all_or_nothing(descriptor: int, lines: bytes, size: int, *, synced: 
 def lock(descriptor: int, *, wait: bool = True) -> bool:
     """Take an exclusive lock on an open file or directory; return False at once when it is taken and not ``wait``.
 
-    The kernel frees it when its last holder closes it or dies.
+    The kernel frees it when its last holder closes it or dies.  An error names the file.
     """
+    return _flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _flock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, kind)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise at_open_file(error, descriptor) from error
     return True
 
 
@@ -574,12 +597,9 @@ def is_locked(path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _opened_or_made(path: str, mode: int, flags: int = 0) -> int:

@@ -130,6 +130,11 @@ def at_open_file(error: OSError, descriptor: int) -> OSError:
         return error
 
 
+def named(error: OSError, name: str) -> OSError:
+    """Return ``error`` with the name of what it is about, which the system leaves out of many."""
+    return error if error.filename is not None else OSError(error.errno, error.strerror, name)
+
+
 def from_os_error(error: OSError, what: str) -> ArchqError:
     """Return the error that ``error`` is for a user; ``what`` says what was tried ("read the source x.fits")."""
     kind = _BY_ERRNO.get(error.errno or 0, InputOutputError)

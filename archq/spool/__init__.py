@@ -33,6 +33,7 @@ from archq.errors import (
     NoInputError,
     NotPermittedError,
     from_os_error,
+    named,
 )
 from archq.fields import decode, encode
 from archq.instants import format_instant
@@ -332,7 +333,7 @@ class Spool:
         Raise FileNotFoundError if it is no longer in ``source``.
         """
         self._clear_unfinished(self.place(source, str(request)))
-        os.utime(self.place(source, str(request)))
+        durable.touch(self.place(source, str(request)))
         self._sync_journal(self.place(source, str(request), JOURNAL))
         durable.move_new(self.place(source, str(request)), self.place(target, str(renamed or request)))
         durable.sync_directory(self.place(target))
@@ -532,5 +533,8 @@ def _text_of(path: str) -> str:
 
 
 def _content_of(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:  # a buffer would cost more than the reading: records are small
-        return file.readall()
+    try:
+        with open(path, "rb", buffering=0) as file:  # a buffer would cost more than the reading: records are small
+            return file.readall()
+    except OSError as error:
+        raise named(error, path) from error

@@ -243,6 +243,36 @@ def test_lines_of_several_processes_at_once_are_all_there_and_whole(tmp_path: Pa
     assert sorted(lines) == sorted(letter * 5000 for letter in "abcd" for _ in range(10))
 
 
+def test_a_lock_that_cannot_be_had_names_its_file(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_PATH)  # which flock(2) does not take
+    try:
+        with pytest.raises(OSError) as caught:
+            durable.lock(descriptor)
+    finally:
+        os.close(descriptor)
+    assert str(from_os_error(caught.value, "lock")) == "cannot lock: Bad file descriptor"
+    assert caught.value.filename == str(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["pread", "fstat", "close"])
+def test_what_fails_at_an_open_log_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    log, real = tmp_path / "log", getattr(os, call)
+    log.write_bytes(b"whole\n")
+
+    def broken(descriptor: int, *words: int) -> object:
+        is_log = os.readlink(f"/proc/self/fd/{descriptor}") == str(log)
+        real(descriptor, *words)  # close(2) frees the descriptor whatever it answers
+        if is_log:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, *words) if call != "close" else None
+
+    monkeypatch.setattr(os, call, broken)
+    with pytest.raises(OSError) as caught:
+        durable.append_line(str(log), b"line\n")
+    monkeypatch.undo()
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(log))
+
+
 def test_a_line_after_an_unfinished_one_begins_afresh(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"whole\nunfin")

@@ -29,7 +29,7 @@ _READING = {"read", "pread64", "stat", "lstat", "newfstatat", "getdents64", "flo
 _NOT_TRIED = {"close", "dup", "dup2", "dup3", "fcntl", "lseek", "access", "faccessat", "faccessat2"}
 
 # The calls at an open file of which a message can name the file.
-_NAMED = {"write", "fsync", "fdatasync", "fchmod"}
+_NAMED = {"write", "fsync", "fdatasync", "fchmod", "read", "pread64", "flock", "ftruncate", "utimensat", "getdents64"}
 
 
 def run(

@@ -143,6 +143,16 @@ def test_the_directory_a_request_lies_in_is_its_state(spool: Spool) -> None:
         spool.move(request, QUEUED, SENT)
 
 
+def test_a_record_that_the_disk_does_not_give_back_is_named(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    request = instrument.submit()
+    record = tmp_path / "spool" / "queued" / str(request) / "request"
+    record.unlink()
+    record.symlink_to("/proc/self/mem")  # which opens, and whose beginning nobody can read
+    done = instrument.archq("cancel", str(request), status=ExitStatus.INPUT_OUTPUT)
+    assert done.stderr == f"archq: cannot use {record}: Input/output error\n"
+
+
 def test_a_damaged_control_file_is_said_to_be_one(tmp_path: Path) -> None:
     instrument = Instrument.at(tmp_path)
     request = instrument.submit()
