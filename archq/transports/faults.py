@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ftplib
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -58,6 +59,8 @@ _REFUSED_ERRNO = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_COMMON_TLS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "HANDSHAKE_FAILURE", "NO_SHARED_CIPHER")
 _RESOURCE_SHORTAGE = 4  # SSH_OPEN_RESOURCE_SHORTAGE, RFC 4254 section 5.1: the one refusal of a channel that passes
 _FULL_ERRNO = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ABSENT = {errno.ENOENT: "no such file or directory there", errno.ENOTDIR: "not a directory there"}
+_WORDS_OF_ABSENT = {"no such file", *(os.strerror(number).lower() for number in _ABSENT)}
 
 
 def translate(error: Exception, what: str) -> TransferError:
@@ -118,8 +121,9 @@ def _system(error: Exception) -> Decision:
         return NotPermittedTransferError, Scope.QUEUE, f"not permitted: {text}"
     if number in _FULL_ERRNO:
         return TemporaryTransferError, Scope.QUEUE, f"the disk there is full: {text}"
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return PermanentTransferError, Scope.QUEUE, f"no such file or directory there: {text}"
+    if number in _ABSENT:
+        is_told = text.rstrip(".").lower() in _WORDS_OF_ABSENT
+        return PermanentTransferError, Scope.QUEUE, _ABSENT[number] if is_told else f"{_ABSENT[number]}: {text}"
     if number is None and "closed" not in text:
         # SFTP has one code, "failure", for a full disk as for much else; paramiko says "Socket is closed" likewise.
         return TemporaryTransferError, Scope.QUEUE, f"the server says {text}; its disk may be full"

@@ -124,8 +124,10 @@ CASES: list[tuple[Exception, type[TransferError], Scope, str]] = [
     (system(errno.EROFS), NOT_PERMITTED, QUEUE, "not permitted: Read-only"),
     (system(errno.ENOSPC), TEMPORARY, QUEUE, "the disk there is full: No space left"),
     (system(errno.EDQUOT), TEMPORARY, QUEUE, "the disk there is full: "),
-    (system(errno.ENOENT), PERMANENT, QUEUE, "no such file or directory there: "),
-    (system(errno.ENOTDIR), PERMANENT, QUEUE, "no such file or directory there: "),
+    (system(errno.ENOENT), PERMANENT, QUEUE, "cannot send x.df: no such file or directory there"),
+    (system(errno.ENOTDIR), PERMANENT, QUEUE, "cannot send x.df: not a directory there"),
+    (OSError(errno.ENOENT, "No such file"), PERMANENT, QUEUE, "cannot send x.df: no such file or directory there"),
+    (OSError(errno.ENOENT, "it was purged"), PERMANENT, QUEUE, "no such file or directory there: it was purged"),
     (system(errno.EEXIST), TEMPORARY, FILE, "File exists"),
     (system(errno.EIO), TEMPORARY, FILE, "Input/output error"),
     (system(errno.ESTALE), TEMPORARY, FILE, "Stale file handle"),
@@ -169,6 +171,18 @@ def test_an_error_is_decided_about(error: Exception, kind: type[TransferError], 
     assert str(decided).startswith("archive: cannot send x.df: ")
     assert words in str(decided)
     assert str(decided).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (system(errno.ENOENT), "no such file or directory there"),
+        (OSError(errno.ENOENT, "No such file."), "no such file or directory there"),
+        (system(errno.ENOTDIR), "not a directory there"),
+    ],
+)
+def test_nothing_is_said_twice(error: OSError, words: str) -> None:
+    assert str(translate(error, "archive: cannot send x.df")) == f"archive: cannot send x.df: {words}"
 
 
 def exceptions_of(*modules: str) -> Iterator[type[Exception]]:
