@@ -49,6 +49,7 @@ EXPIRIES_BEFORE_HOLD = 2
 PROBES_OF_A_RUN = 2  # files at which a run from cron finds that the queue fails, before it ends
 RETIRE_AFTER = 15.0  # seconds: a session that is kept longer is often closed by the server, in silence
 STOP_WITHIN = 10.0  # seconds that deliveries get to end when the shipper is told to stop
+PART_WITHIN = 0.2  # seconds that idle sessions get for their goodbyes when the shipper ends; nothing depends on them
 IDLE_GRACE = 2.0  # seconds in which a worker can tell itself what does not answer, and better than we can
 BEAT_EVERY = 5.0  # seconds
 CLOCK_STEP = 60.0  # seconds that the clock may drift from one look to the next
@@ -608,9 +609,14 @@ class Shipper:
         self._idle = [(since, worker) for since, worker in self._idle if now - since <= RETIRE_AFTER]
 
     def _end_workers(self) -> None:
-        # Those without work, too: they would not live longer than we do, and their goodbye is no more than polite.
-        for worker in (*(worker for _since, worker in self._idle), *self._running):
+        for worker in self._running:
             worker.kill()
+        idle = [worker for _since, worker in self._idle]
+        for worker in idle:
+            worker.retire()
+        parting = time.monotonic() + PART_WITHIN
+        for worker in idle:
+            worker.part(max(0.0, parting - time.monotonic()))
         self._throttle.close()
 
 

@@ -138,6 +138,11 @@ class Worker:
         """End the session in good order; the process ends by itself."""
         self.pipe.close()
 
+    def part(self, within: float) -> None:
+        """Give a retired process so many seconds to end by itself, then end it."""
+        self._process.join(within)
+        self.kill()
+
     def kill(self) -> None:
         """End the process at once, whatever it waits for."""
         self._process.kill()

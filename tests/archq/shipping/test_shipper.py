@@ -715,6 +715,24 @@ def test_a_worker_says_goodbye_though_the_lock_cannot_be_closed(tmp_path: Path) 
     assert worker._process.exitcode == 0
 
 
+@pytest.mark.parametrize("answers", [True, False], ids=["a server that answers", "a server that does not"])
+def test_a_shipper_that_ends_says_goodbye_and_leaves_no_process(tmp_path: Path, answers: bool) -> None:
+    heard: list[str] = []
+
+    def goodbye(server: lying.FtpSession, _argument: str) -> None:
+        heard.append("QUIT")
+        if not answers:
+            server.hang()
+        server.say("221 Goodbye.")
+
+    with at_lying_server(tmp_path, {"QUIT": goodbye}) as instrument:
+        instrument.submit()
+        before = set(children(os.getpid()))
+        assert shipped(instrument.spool, instrument) == (ExitStatus.DONE, [])
+        assert set(children(os.getpid())) <= before
+    assert heard == ["QUIT"]
+
+
 class NoMoreProcessesError(BlockingIOError):
     """What fork(2) says at a limit of processes: EAGAIN, as if somebody else had a lock."""
 
