@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import ftplib
+import select
 import ssl
+import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage, TransferError
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 18  # bytes
 _CANNOT_COPY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})  # what the kernel says of a file (sendfile(2))
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT
+_CLOSED_LATE = 1 << 26  # bytes: a smaller file is closed before anybody could have changed over
+_HESITATION = 0.02  # seconds, beside the time that an answer needs
 
 # How vsftpd, proftpd, pure-ftpd and pyftpdlib say that a file is not there.
 _ABSENT = ("no such", "not exist", "not found", "could not get file size", "can't check", "not retrievable")
@@ -59,43 +64,8 @@ class FtpTransport:
         the queue.
         """
         self.label = str(destination)
-        secure = destination.scheme == "ftps"
-        self._ftp = _ReusingTLS(context=tls or tls_context()) if secure else ftplib.FTP()
-        self._ftp.encoding = "utf-8"
-        try:
-            self._connect(destination, timeout, watch)
-            self._log_in(destination.user or "anonymous", password, watch)
-            self._enter(destination.path, watch)
-        except BaseException:
-            self.close()
-            raise
-
-    def _connect(self, destination: Destination, timeout: float | None, watch: Watch) -> None:
-        look_up(destination.host, destination.port, self.label, watch)
-        watch.begin(Stage.CONNECT)
-        with told(f"{self.label}: cannot connect", Scope.QUEUE):
-            self._ftp.connect(destination.host, destination.port, timeout=timeout)  # type: ignore[arg-type]  # None: none
-            assert self._ftp.sock is not None
-            discard_unsent(self._ftp.sock)
-        if isinstance(self._ftp, ftplib.FTP_TLS):
-            watch.begin(Stage.CERTIFICATE)
-            with told(f"{self.label}: cannot secure the connection", Scope.QUEUE):
-                self._ftp.auth()
-            watch.found(_described(self._ftp.sock))
-
-    def _log_in(self, user: str, password: str, watch: Watch) -> None:
-        watch.begin(Stage.LOG_IN)
-        with told(f"{self.label}: cannot log in as {user}", Scope.QUEUE):
-            self._ftp.login(user, password)
-            if isinstance(self._ftp, ftplib.FTP_TLS):
-                self._ftp.prot_p()
-
-    def _enter(self, path: str, watch: Watch) -> None:
-        watch.begin(Stage.DIRECTORY)
-        with told(f"{self.label}: cannot enter the directory", Scope.QUEUE):
-            if path:
-                self._ftp.cwd(path)
-            self._ftp.voidcmd("TYPE I")  # once for all files, and SIZE means bytes only after it
+        self._begin = partial(_begun, destination, password, timeout, tls)
+        self._ftp, self._round_trip = self._begin(watch)
 
     def pipeline(self) -> AtOnce:
         """Return what does one thing after the other."""
@@ -106,7 +76,7 @@ class FtpTransport:
         with told(f"{self.label}: cannot send {name}"):
             connection = self._opened(name, offset)
             try:
-                _send(source, connection)
+                sent = _send(source, connection)
             except TimeoutError:
                 raise
             except OSError:
@@ -114,6 +84,37 @@ class FtpTransport:
                 self._ftp.voidresp()
                 raise
             self._ftp.voidresp()
+        if sent >= _CLOSED_LATE:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on in another session while this one cannot answer: vsftpd closes a file after it said that all is there.
+
+        Where closing writes it to the disk (ext4 if it was truncated before, NFS), that takes a second for each
+        gigabyte, and for a large file longer than we wait for an answer.
+        """
+        with contextlib.suppress(Exception):  # who asks next will meet the same
+            self._ftp.putcmd("NOOP")
+            if self._answers_soon() or not self._changes_over():
+                self._ftp.voidresp()
+
+    def _answers_soon(self) -> bool:
+        assert self._ftp.sock is not None
+        return bool(select.select([self._ftp.sock], [], [], _HESITATION + 3 * self._round_trip)[0])
+
+    def _changes_over(self) -> bool:
+        """Take another session if the server allows one more; return whether it did."""
+        busy = self._ftp
+        try:
+            self._ftp, self._round_trip = self._begin()
+        except TransferError:
+            return False
+        with contextlib.suppress(Exception):
+            busy.putcmd("QUIT")
+            assert busy.sock is not None
+            send_rest(busy.sock)
+        busy.close()
+        return True
 
     def _opened(self, name: str, offset: int) -> socket.socket:
         try:
@@ -194,13 +195,67 @@ class FtpTransport:
 
     def close(self) -> None:
         """End the session; a server that does not answer is left alone."""
-        with contextlib.suppress(Exception):
-            if self._ftp.sock is not None:
-                self._ftp.sock.settimeout(_GOODBYE)
-                self._ftp.voidcmd("QUIT")
-                send_rest(self._ftp.sock)
-        with contextlib.suppress(Exception):
-            self._ftp.close()
+        _leave(self._ftp)
+
+
+def _begun(
+    destination: Destination, password: str, timeout: float | None, tls: ssl.SSLContext | None, watch: Watch = UNWATCHED
+) -> tuple[ftplib.FTP, float]:
+    """Return a session in the destination's directory, and how long its last answer took in seconds."""
+    ftp = _ReusingTLS(context=tls or tls_context()) if destination.scheme == "ftps" else ftplib.FTP()
+    ftp.encoding = "utf-8"
+    try:
+        _connect(ftp, destination, timeout, watch)
+        _log_in(ftp, destination, password, watch)
+        return ftp, _enter(ftp, destination, watch)
+    except BaseException:
+        _leave(ftp)
+        raise
+
+
+def _connect(ftp: ftplib.FTP, destination: Destination, timeout: float | None, watch: Watch) -> None:
+    look_up(destination.host, destination.port, str(destination), watch)
+    watch.begin(Stage.CONNECT)
+    with told(f"{destination}: cannot connect", Scope.QUEUE):
+        ftp.connect(destination.host, destination.port, timeout=timeout)  # type: ignore[arg-type]  # None: none
+        assert ftp.sock is not None
+        discard_unsent(ftp.sock)
+    if isinstance(ftp, ftplib.FTP_TLS):
+        watch.begin(Stage.CERTIFICATE)
+        with told(f"{destination}: cannot secure the connection", Scope.QUEUE):
+            ftp.auth()
+        watch.found(_described(ftp.sock))
+
+
+def _log_in(ftp: ftplib.FTP, destination: Destination, password: str, watch: Watch) -> None:
+    user = destination.user or "anonymous"
+    watch.begin(Stage.LOG_IN)
+    with told(f"{destination}: cannot log in as {user}", Scope.QUEUE):
+        ftp.login(user, password)
+        if isinstance(ftp, ftplib.FTP_TLS):
+            ftp.prot_p()
+
+
+def _enter(ftp: ftplib.FTP, destination: Destination, watch: Watch) -> float:
+    """Enter the directory; return how long the last answer took in seconds."""
+    watch.begin(Stage.DIRECTORY)
+    with told(f"{destination}: cannot enter the directory", Scope.QUEUE):
+        if destination.path:
+            ftp.cwd(destination.path)
+        begun = time.monotonic()
+        ftp.voidcmd("TYPE I")  # once for all files, and SIZE means bytes only after it
+        return time.monotonic() - begun
+
+
+def _leave(ftp: ftplib.FTP) -> None:
+    """End a session; a server that does not answer is left alone."""
+    with contextlib.suppress(Exception):
+        if ftp.sock is not None:
+            ftp.sock.settimeout(_GOODBYE)
+            ftp.voidcmd("QUIT")
+            send_rest(ftp.sock)
+    with contextlib.suppress(Exception):
+        ftp.close()
 
 
 def tls_context(authorities: str | None = None) -> ssl.SSLContext:
@@ -220,33 +275,39 @@ def _described(connection: socket.socket | None) -> str:
     return f"{connection.version()}, certificate valid until {certificate.get('notAfter', 'ever')}"
 
 
-def _send(source: BinaryIO, connection: socket.socket) -> None:
+def _send(source: BinaryIO, connection: socket.socket) -> int:
+    """Send ``source`` to its end, and end the connection; return how many bytes that were."""
     with connection:
         if isinstance(connection, ssl.SSLSocket):
-            _send_read(source, connection)
+            sent = _send_read(source, connection)
             connection.unwrap()  # the close_notify tells the server that nothing was cut off
         else:
-            _send_copied(source, connection)
-            _send_read(source, connection)
+            sent = _send_copied(source, connection) + _send_read(source, connection)
         send_rest(connection)
+    return sent
 
 
-def _send_copied(source: BinaryIO, connection: socket.socket) -> None:
+def _send_copied(source: BinaryIO, connection: socket.socket) -> int:
     """Send as much of ``source`` as the kernel can copy: all, nothing, or on some filesystems only a part."""
     sendfile: Callable[[socket.socket, int], int] = getattr(source, "sendfile", lambda *_: 0)
+    sent = 0
     try:
-        while sendfile(connection, _BLOCK):
-            pass
+        while count := sendfile(connection, _BLOCK):
+            sent += count
     except OSError as error:
         if error.errno not in _CANNOT_COPY:
             raise
+    return sent
 
 
-def _send_read(source: BinaryIO, connection: socket.socket) -> None:
+def _send_read(source: BinaryIO, connection: socket.socket) -> int:
+    sent = 0
     while block := source.read(_BLOCK):
         rest = memoryview(block)
+        sent += len(rest)
         while rest:  # not sendall, whose time limit is for the whole block: a slow link is no dead one
             rest = rest[connection.send(rest) :]
+    return sent
 
 
 def _refuses_restart(error: ftplib.Error) -> bool:

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import io
 import os
+import threading
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from archq.config import QueueSettings
+from archq.transports import ftp
 from archq.transports.accounts import connect
 from archq.transports.base import (
     NotPermittedTransferError,
@@ -24,7 +26,7 @@ from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from archq.transports.base import Transport
@@ -111,6 +113,85 @@ def test_what_a_server_has_not_taken_in_time_never_comes(tmp_path: Path) -> None
         session.close()
         wait_until(lambda: came and isinstance(came[-1], str), "the server has taken all there is")
     assert came[-1] == "a reset"
+
+
+class Closing:
+    """A server that says that all is there, and then is busy closing the file until it is let go."""
+
+    def __init__(self, sessions: int) -> None:
+        self.done = threading.Event()
+        self.heard: list[str] = []
+        self.answers: dict[str, Answer] = {
+            "CONNECT": self.noting("CONNECT", lying.at_most(sessions, "421 No more sessions.")),
+            "STOR": self.store,
+            "NOOP": self.noting("NOOP", lambda server, _argument: server.say("200 Well?")),
+            "QUIT": self.noting("QUIT", lying.FtpSession.quit),
+        }
+
+    def noting(self, verb: str, answer: Callable[[lying.FtpSession, str], object]) -> Answer:
+        def noted(server: lying.FtpSession, argument: str) -> None:
+            self.heard.append(verb)
+            answer(server, argument)
+
+        return noted
+
+    def store(self, server: lying.FtpSession, name: str) -> None:
+        server.stor(name)
+        self.done.wait(60)
+
+    def close_when_another_session_was_refused(self) -> None:
+        wait_until(lambda: self.heard == ["CONNECT", "CONNECT"], "another session is asked for")
+        self.done.set()
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What is large enough to be closed late."""
+    monkeypatch.setattr(ftp, "_CLOSED_LATE", len(CONTENT))
+    return CONTENT
+
+
+def test_a_server_that_is_still_closing_a_large_file_is_asked_in_another_session(tmp_path: Path, large: bytes) -> None:
+    server = Closing(sessions=2)
+    with lying.ftp_server(tmp_path, server.answers) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=1))
+        session.put(io.BytesIO(large), "part")
+        assert session.size("part") == len(large)
+        assert server.heard == ["CONNECT", "CONNECT"]
+        server.done.set()
+        session.put(io.BytesIO(b"small"), "control")
+        session.close()
+        wait_until(lambda: server.heard.count("QUIT") == 2, "both sessions are left")
+    assert (tmp_path / "part").read_bytes() == large
+    assert (tmp_path / "control").read_bytes() == b"small"
+
+
+def test_where_the_server_allows_no_other_session_the_first_is_waited_for(tmp_path: Path, large: bytes) -> None:
+    server = Closing(sessions=1)
+    with lying.ftp_server(tmp_path, server.answers) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=60))
+        closed = threading.Thread(target=server.close_when_another_session_was_refused)
+        closed.start()
+        session.put(io.BytesIO(large), "part")
+        closed.join()
+        assert session.size("part") == len(large)
+        session.close()
+    assert server.heard == ["CONNECT", "CONNECT", "NOOP", "QUIT"]
+
+
+@pytest.mark.parametrize("reply", ["200 Well?", "550 Not for you.", "502 Unknown."])
+def test_a_server_that_answers_is_asked_in_the_same_session(tmp_path: Path, large: bytes, reply: str) -> None:
+    server = Closing(sessions=2)
+    server.done.set()
+    server.answers["NOOP"] = server.noting("NOOP", lambda session, _argument: session.say(reply))
+    with lying.ftp_server(tmp_path, server.answers) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=60))
+        session.put(io.BytesIO(large), "part")
+        session.put(io.BytesIO(large[1:]), "smaller")
+        assert session.size("part") == len(large)
+        assert session.size("smaller") == len(large) - 1
+        session.close()
+    assert server.heard == ["CONNECT", "NOOP", "QUIT"]
 
 
 def test_a_goodbye_without_an_answer_is_not_waited_for(tmp_path: Path) -> None:
