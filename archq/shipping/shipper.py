@@ -56,6 +56,7 @@ CLOCK_STEP = 60.0  # seconds that the clock may drift from one look to the next
 TOLD_AGAIN = 3600.0  # seconds after which a trouble of the spool is told again
 ROOM_KNOWN_FOR = 60.0  # seconds after which one more connection is tried
 HORIZON = 10_000  # files that are due, from which on the rest of the queue is left on the disk for now
+GLANCES = 1000  # requests of that rest, of which it is looked between two deliveries whether they are urgent
 USUAL_PRIORITY = 50
 CONNECTING = 0.25  # seconds between two new connections: one costs as much as hundreds of small files
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
@@ -99,6 +100,8 @@ class Shipper:
         self._throttle = Throttle(settings.rate_limit)
         self._agenda = Agenda()
         self._beyond: deque[RequestId] = deque()  # what is queued and was not looked at yet
+        self._unseen: deque[RequestId] = deque()  # those of them of which nobody knows whether they are urgent
+        self._seen_to = 0  # the number of the last one that was looked at for that
         self._known: dict[RequestId, set[int]] = {}  # the parts of each request that are not sent yet
         self._idle: list[tuple[float, Worker]] = []
         self._running: dict[Worker, Running] = {}
@@ -206,6 +209,7 @@ class Shipper:
             self._forget(gone)
         self._beyond = deque(request for request in queued if request not in self._known)
         self._look_further()
+        self._unseen = deque(request for request in self._beyond if request.number > self._seen_to)
 
     def _look_further(self) -> None:
         """Take up the oldest of what was not looked at yet, but not all of a long queue: it may not fit into memory."""
@@ -213,6 +217,23 @@ class Shipper:
             request = self._beyond.popleft()
             if request not in self._known:
                 self._take_up(request)
+
+    def _look_for_urgent(self) -> None:
+        """Take up what is more urgent than most, however far back in a long queue; not all where all of it is."""
+        for _ in range(min(GLANCES, len(self._unseen))):
+            if self._agenda.due(self._now()) >= 2 * HORIZON:
+                return
+            request = self._unseen.popleft()
+            self._seen_to = request.number
+            if request not in self._known and self._is_urgent(request):
+                with contextlib.suppress(ValueError):
+                    self._beyond.remove(request)
+                self._take_up(request)
+
+    def _is_urgent(self, request: RequestId) -> bool:
+        with contextlib.suppress(FileNotFoundError, ArchqError):  # gone, or damaged: it is told when its turn comes
+            return self._spool.ticket(QUEUED, request).priority > USUAL_PRIORITY
+        return False
 
     def _look_again(self, called: list[Call]) -> None:
         """Take up what somebody has submitted or changed."""
@@ -230,7 +251,7 @@ class Shipper:
 
     def _take_up_new(self, request: RequestId) -> None:
         """Take up what was just submitted, if there is not enough to do or it is more urgent than most."""
-        if self._agenda.due(self._now()) < HORIZON or self._spool.ticket(QUEUED, request).priority > USUAL_PRIORITY:
+        if self._agenda.due(self._now()) < HORIZON or self._is_urgent(request):
             self._take_up(request)
         else:
             self._beyond.append(request)
@@ -290,6 +311,7 @@ class Shipper:
 
     def _forget_all(self) -> None:
         """Let the next scan look at everything: something was changed, and nobody knows what."""
+        self._seen_to = 0
         for request in [*self._known]:
             self._forget(request)
 
@@ -298,6 +320,7 @@ class Shipper:
     def _start_due(self) -> None:
         if self._agenda.due(self._now()) < HORIZON // 2:
             self._look_further()
+        self._look_for_urgent()
         while self._may_start() and (candidate := self._agenda.take(self._now(), small_only=self._small_only())):
             self._start([candidate, *self._company(candidate)])
 

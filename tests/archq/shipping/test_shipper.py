@@ -371,6 +371,46 @@ def test_a_long_queue_is_looked_at_bit_by_bit_and_all_of_it_arrives(
     assert len(arrived(tmp_path / "incoming")) == 17
 
 
+def test_an_urgent_request_far_back_in_a_long_queue_goes_first_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument = Instrument.at(tmp_path, queue="connections = 1")
+    monkeypatch.setattr(shipper_module, "HORIZON", 4)
+    monkeypatch.setattr(shipper_module, "GLANCES", 10)
+    requests = [instrument.submit_content(b"light", priority=90 if number in (9, 23) else 50) for number in range(25)]
+    shipper = Shipper(instrument.spool, instrument.config.queues["archive"], complain=print)
+    order, sent = [], shipper._sent
+    monkeypatch.setattr(shipper, "_sent", lambda candidate: order.append(candidate.request) or sent(candidate))
+    assert shipper.ship_once() is ExitStatus.DONE
+    assert order[0] == requests[9]
+    assert order.index(requests[23]) < 5
+    assert sorted(order) == sorted(requests)
+    assert len(arrived(tmp_path / "incoming")) == 25
+
+
+def test_what_is_urgent_is_looked_for_once_in_what_a_long_queue_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument = Instrument.at(tmp_path)
+    monkeypatch.setattr(shipper_module, "HORIZON", 4)
+    requests = [instrument.submit_content(b"light", priority=90) for _ in range(20)]
+    shipper = Shipper(instrument.spool, instrument.config.queues["archive"], complain=print)
+    shipper._scan()
+    shipper._look_for_urgent()
+    assert len(shipper._agenda) == 8  # and no more, as all are urgent
+    for _ in range(3):
+        assert shipper._agenda.take(time.time_ns())
+    looked_at: list[RequestId] = []
+    ticket = instrument.spool.ticket
+    monkeypatch.setattr(Spool, "ticket", lambda _spool, state, one: looked_at.append(one) or ticket(state, one))
+    shipper._scan()
+    shipper._look_for_urgent()
+    assert looked_at == [one for request in requests[8:11] for one in (request, request)]
+    monkeypatch.undo()
+    assert shipped(instrument.spool, instrument) == (ExitStatus.DONE, [])
+    assert instrument.spool.requests(SENT) == requests
+
+
 # What hangs.
 
 
