@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from archq.console import leave, run, run_click
@@ -13,6 +14,7 @@ def main() -> None:
     command, *arguments = sys.argv[1:] or [""]
     wishes = parsed(arguments) if command == "submit" else None
     if wishes is not None:
+        gc.disable()  # as archq-lp does
         leave(run(PROGRAM, lambda: submit_files(**wishes)))
     from archq.commands import cli
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Converters = Mapping[str, Callable[[object], object]]
 
 SYSTEM_FILE = "/etc/archq/archq.toml"
+QUEUE_VARIABLES = ("LPDEST", "PRINTER")  # where lp looks for its default destination
 DAY = 86_400.0  # seconds
 
 ACCOUNTS = ("auto", "full", "upload-only")

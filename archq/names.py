@@ -12,6 +12,8 @@ from archq.light import dataclass, made_often, pattern
 DATA = "df"  # after the data and control files of lpd (RFC 1179)
 CONTROL = "cf"
 
+STANDARD_INPUT = "-"  # where a file is named
+
 ALL_INSTRUMENTS = "all"  # what reports call the sum, so never an instrument's name
 PROBE_INSTRUMENT = "archq-probe"  # `archq doctor` sends under it, and every sweeper discards it
 UNDEFINED_INSTRUMENT = "undef"

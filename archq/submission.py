@@ -9,7 +9,7 @@ import time
 
 from archq import durable
 from archq.checksum import ReadError, copy_and_sum, sum_file
-from archq.config import load, places
+from archq.config import QUEUE_VARIABLES, load, places
 from archq.control import ROOM_FOR_DELIVERY, ControlFile, format_control
 from archq.errors import (
     DISK_FULL,
@@ -24,7 +24,7 @@ from archq.errors import (
 )
 from archq.instants import SECOND
 from archq.light import contextmanager, dataclass, pattern
-from archq.names import checked_file_name, new_id
+from archq.names import STANDARD_INPUT, checked_file_name, new_id
 from archq.options import Options, check_options, parse_words
 from archq.spool import Draft, RequestId, Spool, Ticket
 from archq.spool.housekeeping import require_room
@@ -40,11 +40,9 @@ if TYPE_CHECKING:
     from archq.config import Config, QueueSettings
     from archq.options import Remote
 
-STANDARD_INPUT = "-"
 _TIME_OF_DAY = pattern(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(Z?)")
 # Bytes: less is copied sooner than its source is on the disk, whose blocks the copy is to share.
 CLONED_FROM = 1 << 20
-QUEUE_VARIABLES = ("LPDEST", "PRINTER")  # as lp looks for its default destination
 
 
 class EmptyInputError(NoInputError):

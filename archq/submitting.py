@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from archq.console import complain, progress
 from archq.errors import ExitStatus
 from archq.lpfamily.scanner import Flags, last_values, operands, scan
@@ -50,6 +52,7 @@ def submit_files(files: Sequence[str], *, silent: bool, wait: bool, **wishes: An
     if not silent:
         announce(request)
     if wait:
+        gc.enable()  # for hours, perhaps
         _wait(request)
     return ExitStatus.DONE
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 import sys
 
-from archq.config import load
 from archq.console import leave
 from archq.lpfamily.command import FamilyError, refuse_mistakes, run_drop_in, told_about_itself, warn
 from archq.lpfamily.scanner import Flags, last_values, operands, scan
 from archq.lpfamily.system import hand_over, system_program
 from archq.lpfamily.words import copies_of, priority_of, when_of
-from archq.submission import QUEUE_VARIABLES, STANDARD_INPUT, EmptyInputError, announce, submit
+from archq.names import STANDARD_INPUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,11 +53,14 @@ Destinations that are no queue of archq are handed to the system's own lp.
 
 def main() -> None:
     """Run the command and exit."""
+    gc.disable()  # among what is loaded for a moment's work there is nothing to collect, and looking takes 1 ms
     leave(run_drop_in(lp))
 
 
 def lp(arguments: list[str]) -> None:
     """Do what ``lp`` does with ``arguments``."""
+    from archq.config import load
+
     words = scan(arguments, FLAGS)
     if told_about_itself(words, USAGE):
         return
@@ -88,6 +91,8 @@ def chosen_destination(
 
 def default_destination(config: Config, environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the queue that is meant where none is named, None if it is for the system to say."""
+    from archq.config import QUEUE_VARIABLES
+
     for variable in QUEUE_VARIABLES:
         named = environment.get(variable)
         if named in config.queues:
@@ -127,6 +132,8 @@ def _hand_on(config: Config, words: Sequence[Word], arguments: Sequence[str]) ->
 
 
 def _submit(config: Config, queue: str, words: Sequence[Word]) -> None:
+    from archq.submission import EmptyInputError, announce, submit
+
     values = last_values(words)
     priority = priority_of(words)
     files = _checked_files(operands(words))
