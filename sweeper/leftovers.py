@@ -11,7 +11,7 @@ from archq import durable
 from archq.errors import ExitStatus
 from archq.instants import SECOND
 from archq.quantities import format_duration
-from archq.transferlog import ERROR, STALE, SUPERSEDED
+from archq.transferlog import ERROR, FILED, STALE, SUPERSEDED, SWEPT
 from sweeper.planning import plan_without_file
 from sweeper.report import Problem
 from sweeper.settling import settle
@@ -68,11 +68,14 @@ def _cut_off(sweeper: Sweeper, now: int) -> Iterator[Left]:
 
 
 def _settled(sweeper: Sweeper, ids: Collection[str]) -> Collection[str]:
-    """Return of which ids nothing more has to be filed."""
+    """Return of which ids nothing more has to be filed; or moved, where that is all that is done with them."""
     if not ids:
         return ()
     sweeper.ledger.refresh()
-    return sweeper.ledger.recall(ids).settled
+    memory = sweeper.ledger.recall(ids)
+    if sweeper.job.sweeps_any:
+        return {file_id for (file_id, _attempt), outcomes in memory.told.items() if SWEPT in outcomes}
+    return memory.settled
 
 
 def _is_removed(incoming: Incoming, wire: WireName) -> bool:
@@ -100,7 +103,8 @@ def _useless(sweeper: Sweeper, resting: list[Sighting], arrivals: Iterable[Sight
         if one.wire.id in latest:
             latest[one.wire.id] = max(one.wire.attempt, latest[one.wire.id])
     settled = _settled(sweeper, {one.wire.id for one in resting})
-    useless = {one: "its id was filed" for one in resting if one.wire.id in settled}
+    reason = f"its id was {SWEPT if sweeper.job.sweeps_any else FILED}"
+    useless = {one: reason for one in resting if one.wire.id in settled}
     for one in resting:
         # One whose control file another sweeper of ours has just taken is not incomplete at all.
         if one not in useless and latest[one.wire.id] > one.wire.attempt and not sweeper.work.holds(one.wire):

@@ -184,6 +184,21 @@ def test_any_leaves_dir_to_whoever_files_it_later(site: Site) -> None:
     assert list(site.archived()) == ["calib/img0001.fits"]
 
 
+def test_any_removes_what_earlier_tries_of_a_file_that_it_moved_on_have_left(site: Site) -> None:
+    control = control_file(b"content", instrument="newcam")
+    site.leave(control, b"content", attempt=3)
+    assert site.sweep("-A") == SILENT_SUCCESS
+    part, data = site.incoming / wire_of(control).part, site.incoming / str(wire_of(control, 2))
+    for path in (part, data):
+        path.write_bytes(b"cont")
+        os.utime(path, (time.time() - 3600, time.time() - 3600))
+    assert site.sweep("-A") == SILENT_SUCCESS
+    assert not part.exists()
+    assert not data.exists()
+    assert site.outcomes() == ["swept", "superseded"]
+    assert site.lines()[-1].facts["reason"] == "its id was swept"
+
+
 def test_any_needs_no_directory_where_one_is_configured(site: Site) -> None:
     site.configuration.write_text(f'[sweeper]\nincoming = "{site.incoming}"\nany_directory = "{site.archive}"\n')
     site.arrive(instrument="newcam")
