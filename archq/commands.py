@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -195,18 +194,11 @@ def move(what: str, target: str) -> int:
 @click.option("--once", is_flag=True, help="Try every queued file once and end, as cron wants it (the default).")
 @click.option("--follow", is_flag=True, help="Ship until told to stop, as systemd wants it.")
 @click.option("--on-demand", is_flag=True, hidden=True)
-def ship(queue: str | None, once: bool, follow: bool, on_demand: bool) -> int:
+def ship(queue: str | None, **how: bool) -> int:
     """Send what is queued to the archive site."""
-    from archq.config import load
-    from archq.shipping.queues import ship_forever, ship_on_demand, ship_once
+    from archq.sending import ship
 
-    if once and follow:
-        raise UsageError("say --once or --follow, not both")
-    if on_demand and queue:
-        os.chdir("/")  # whoever started it may want to unmount where it was
-        return ship_on_demand(load("archq"), queue, complain=warn)
-    run = ship_forever if follow else ship_once
-    return run(load("archq"), queue, complain=warn)
+    return ship(queue, **how)
 
 
 @cli.command(context_settings=_CONTEXT)

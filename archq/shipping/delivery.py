@@ -13,12 +13,12 @@ import io
 import os
 import select
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.control import format_control
 from archq.errors import ExitStatus, InputOutputError, from_os_error
+from archq.light import replace
 from archq.names import WireName
 from archq.spool.filestate import FileState, Phase
 from archq.transports.base import NotPermittedTransferError, TemporaryTransferError, TransferError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.light import replace
 from archq.shipping.schedule import queue_wait
 from archq.spool.queuestate import QueuePhase, QueueState
 

@@ -13,7 +13,6 @@ from archq.config import find, load
 from archq.errors import ArchqError, ExitStatus
 from archq.shipping.service import notify
 from archq.shipping.shipper import Shipper
-from archq.shipping.supervisor import Supervisor
 from archq.spool import Spool
 from archq.spool.housekeeping import keep_house
 from archq.spool.wakeup import Wakeup
@@ -61,6 +60,8 @@ def ship_forever(config: Config, queue: str | None, *, complain: Complain) -> Ex
     """Ship ``queue``, or every queue in a process of its own, until SIGTERM or SIGINT."""
     spool = Spool(config.spool)
     if queue is None:
+        from archq.shipping.supervisor import Supervisor
+
         configured_queues(config)
         watched = _WatchedConfig(config, lambda _line: None)  # each queue's own process complains of it
         ship = partial(_follow_when_free, spool, watched, complain)

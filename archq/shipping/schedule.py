@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archq.instants import SECOND
+from archq.light import dataclass, replace
 from archq.spool.filestate import NOT_BEGUN
 
 if TYPE_CHECKING:

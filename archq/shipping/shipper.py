@@ -10,13 +10,13 @@ import contextlib
 import random
 import time
 from collections import deque
-from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from archq import console
 from archq.errors import DISK_FULL, ArchqError, ExitStatus, from_os_error
 from archq.instants import SECOND
+from archq.light import dataclass, replace
 from archq.quantities import format_size
 from archq.shipping.queuehealth import QueueHealth
 from archq.shipping.schedule import (

@@ -15,10 +15,10 @@ import signal
 import struct
 import time
 import weakref
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from archq.errors import ArchqError, ConfigurationError, ExitStatus, from_os_error
+from archq.light import dataclass, replace
 from archq.shipping.delivery import Pace, deliver_together
 from archq.spool import QUEUED, Spool
 from archq.transports.accounts import connect, load_protocol

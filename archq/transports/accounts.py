@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from archq.errors import ConfigurationError, UsageError, from_os_error
+from archq.light import replace
 from archq.secretfiles import read_private
 from archq.transports.base import UNWATCHED, PermanentTransferError, Scope, TransferError
 from archq.transports.destination import Destination

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from archq.errors import ConfigurationError, UsageError
+from archq.light import dataclass, field, replace
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

@@ -29,7 +29,7 @@ _BLOCK = 1 << 18  # bytes
 _CANNOT_COPY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})  # what the kernel says of a file (sendfile(2))
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT
 _CLOSED_LATE = 1 << 26  # bytes: a smaller file is closed before anybody could have changed over
-_HESITATION = 0.02  # seconds, beside the time that an answer needs
+_HESITATION = 0.01  # seconds, beside the time that an answer needs
 
 # How vsftpd, proftpd, pure-ftpd and pyftpdlib say that a file is not there.
 _ABSENT = ("no such", "not exist", "not found", "could not get file size", "can't check", "not retrievable")

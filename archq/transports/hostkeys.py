@@ -9,11 +9,11 @@ import hashlib
 import hmac
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archq import durable
 from archq.checksum import write_all
+from archq.light import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,10 +7,10 @@ import os
 import re
 import shlex
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archq.errors import ConfigurationError, from_os_error
+from archq.light import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
