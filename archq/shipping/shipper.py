@@ -459,20 +459,21 @@ class Shipper:
     def _settle_together(self, candidates: Sequence[Candidate], results: Sequence[Delivered | Failure]) -> None:
         """Take note of what became of files that went together.
 
-        The first failure counts.  What befell others may be its fault: each of them is tried again, alone.
+        A failure counts that is the queue's, or the only one.  What befell others may be one's fault, and it is not
+        known whose: each of them is tried again, alone.
         """
         pairs = list(zip(candidates, results, strict=True))
         with self._complaining_of_spool():
             self._spool.tell("sent", *(_facts_of(one.request, it) for one, it in pairs if isinstance(it, Delivered)))
-        failed: list[Candidate] = []
-        for candidate, result in pairs:
+        counts, others = number_that_counts(results), []
+        for number, (candidate, result) in enumerate(pairs):
             if isinstance(result, Delivered):
                 self._sent(candidate)
+            elif number == counts:
+                self._settle(candidate, result)
             else:
-                if not failed:
-                    self._settle(candidate, result)
-                failed.append(candidate)
-        self._put_back(failed[1:])
+                others.append(candidate)
+        self._put_back(others)
         for request in dict.fromkeys(candidate.request for candidate in candidates):
             with self._excusing(request):
                 self._finish_if_sent(request)
@@ -651,6 +652,13 @@ def _clock() -> float:
 def is_to_be_sent(state: FileState, ticket: Ticket) -> bool:
     """Tell whether a file waits for a connection: a person's change of the request lifts the shipper's own hold."""
     return ticket.hold is None and not (state.held and state.failed >= ticket.altered)
+
+
+def number_that_counts(results: Iterable[Delivered | Failure]) -> int | None:
+    """Return which failure is the queue's, or the only one, None if nobody knows whose fault it is (pure)."""
+    failures = {number: result for number, result in enumerate(results) if isinstance(result, Failure)}
+    alone = len(failures) == 1
+    return next((number for number, failure in failures.items() if alone or failure.scope is not Scope.FILE), None)
 
 
 def after_failure(

@@ -12,38 +12,33 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from archq.errors import ArchqError
 from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, Stage, TransferError
 from archq.transports.faults import told
-from archq.transports.pipeline import AtOnce
+from archq.transports.ftpcontrol import FtpControl, ReusingTLS
+from archq.transports.pipeline import run
 from archq.transports.sockets import discard_unsent, look_up, send_rest
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
-    from typing import BinaryIO
+    from collections.abc import Callable, Coroutine, Iterator
+    from typing import Any, BinaryIO, TypeVar
 
     from archq.transports.base import Watch
     from archq.transports.destination import Destination
 
+    Result = TypeVar("Result")
+    Begin = Callable[..., tuple[ftplib.FTP, float]]
+
 _BLOCK = 1 << 18  # bytes
 _CANNOT_COPY = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})  # what the kernel says of a file (sendfile(2))
+_EARLY = 1 << 14  # bytes: two of them the systems of both sides keep, whether anybody reads or not
 _GOODBYE = 2.0  # seconds to wait for the answer to QUIT
 _CLOSED_LATE = 1 << 26  # bytes: a smaller file is closed before anybody could have changed over
 _HESITATION = 0.01  # seconds, beside the time that an answer needs
 
 # How vsftpd, proftpd, pure-ftpd and pyftpdlib say that a file is not there.
 _ABSENT = ("no such", "not exist", "not found", "could not get file size", "can't check", "not retrievable")
-
-
-class _ReusingTLS(ftplib.FTP_TLS):
-    """FTPS whose data connections continue the control connection's TLS session: vsftpd demands it by default."""
-
-    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
-        connection, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        control = self.sock
-        if self._prot_p and isinstance(control, ssl.SSLSocket):  # type: ignore[attr-defined]  # ftplib's own flag
-            connection = self.context.wrap_socket(connection, server_hostname=self.host, session=control.session)
-        return connection, size
 
 
 class FtpTransport:
@@ -64,119 +59,47 @@ class FtpTransport:
         the queue.
         """
         self.label = str(destination)
-        self._begin = partial(_begun, destination, password, timeout, tls)
-        self._ftp, self._round_trip = self._begin(watch)
+        self._directory = _Directory(self.label, partial(_begun, destination, password, timeout, tls), watch)
 
-    def pipeline(self) -> AtOnce:
-        """Return what does one thing after the other."""
-        return AtOnce(self)
+    def pipeline(self) -> _Directory:
+        """Return what takes the next question before it has answered the last."""
+        return self._directory
+
+    def _run(self, task: Coroutine[Any, None, Result]) -> Result:
+        return run(task, self._directory.receive)
 
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
         """Send ``source`` as :class:`~archq.transports.base.Transport` says."""
-        with told(f"{self.label}: cannot send {name}"):
-            connection = self._opened(name, offset)
-            try:
-                sent = _send(source, connection)
-            except TimeoutError:
-                raise
-            except OSError:
-                # A server that cannot write closes the data connection, and says why on the other one.
-                self._ftp.voidresp()
-                raise
-            self._ftp.voidresp()
-        if sent >= _CLOSED_LATE:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Go on in another session while this one cannot answer: vsftpd closes a file after it said that all is there.
-
-        Where closing writes it to the disk (ext4 if it was truncated before, NFS), that takes a second for each
-        gigabyte, and for a large file longer than we wait for an answer.
-        """
-        with contextlib.suppress(Exception):  # who asks next will meet the same
-            self._ftp.putcmd("NOOP")
-            if self._answers_soon() or not self._changes_over():
-                self._ftp.voidresp()
-
-    def _answers_soon(self) -> bool:
-        assert self._ftp.sock is not None
-        return bool(select.select([self._ftp.sock], [], [], _HESITATION + 3 * self._round_trip)[0])
-
-    def _changes_over(self) -> bool:
-        """Take another session if the server allows one more; return whether it did."""
-        busy = self._ftp
-        try:
-            self._ftp, self._round_trip = self._begin()
-        except TransferError:
-            return False
-        with contextlib.suppress(Exception):
-            busy.putcmd("QUIT")
-            assert busy.sock is not None
-            send_rest(busy.sock)
-        busy.close()
-        return True
-
-    def _opened(self, name: str, offset: int) -> socket.socket:
-        try:
-            connection = self._ftp.transfercmd(f"STOR {name}", rest=offset or None)
-        except ftplib.Error as error:
-            if offset and _refuses_restart(error):
-                raise NotPermittedTransferError(
-                    f"{self.label}: does not resume {name}: {error}", Scope.QUEUE
-                ) from error
-            raise
-        discard_unsent(connection)
-        return connection
+        self._run(self._directory.put(source, name, offset=offset))
 
     def size(self, name: str) -> int | None:
         """Return the size of ``name`` in bytes, None if the server answers that it is not there."""
-        with told(f"{self.label}: cannot ask the size of {name}"):
-            try:
-                size = self._ftp.size(name)
-            except ftplib.error_perm as error:
-                if _says_absent(error):
-                    return None
-                raise
-            if size is None:
-                raise NotPermittedTransferError(f"{self.label}: does not tell the size of {name}", Scope.QUEUE)
-            return size
+        return self._run(self._directory.size(name))
 
     def rename(self, old: str, new: str) -> None:
         """Rename ``old``; some servers replace ``new``."""
-        with told(f"{self.label}: cannot rename {old}"):
-            self._ftp.rename(old, new)
+        self._run(self._directory.rename(old, new))
 
     def remove(self, name: str) -> None:
         """Remove ``name``; already gone is fine."""
-        with told(f"{self.label}: cannot remove {name}"):
-            try:
-                self._ftp.delete(name)
-            except ftplib.error_perm as error:
-                if not _says_absent(error) and not self._is_absent(name):
-                    raise
-
-    def _is_absent(self, name: str) -> bool:
-        """Ask for the file itself: vsftpd says "Delete operation failed" whatever the reason."""
-        with contextlib.suppress(TransferError):
-            return self.size(name) is None
-        return False
+        self._run(self._directory.remove(name))
 
     def names(self) -> list[str]:
         """Return the names in the directory; some servers leave hidden ones out."""
         with told(f"{self.label}: cannot list the directory"):
             try:
-                return [name.rpartition("/")[2] for name in self._ftp.nlst()]
+                return [name.rpartition("/")[2] for name in self._directory.ftp.nlst()]
             except ftplib.error_perm as error:
                 if _says_absent(error):
                     return []
                 raise
             finally:
-                self._ftp.voidcmd("TYPE I")  # lists are text, and the library has said so
+                self._directory.ftp.voidcmd("TYPE I")  # lists are text, and the library has said so
 
     def modified(self, name: str) -> float:
         """Return when ``name`` was changed last by the server's clock, in seconds since 1970 (RFC 3659, MDTM)."""
         with told(f"{self.label}: cannot ask the time of {name}"):
-            stamp = self._ftp.voidcmd(f"MDTM {name}")[4:18]
+            stamp = self._directory.ftp.voidcmd(f"MDTM {name}")[4:18]
             return datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
 
     def may_rename(self) -> bool | None:
@@ -186,7 +109,7 @@ class FtpTransport:
     def is_alive(self) -> bool:
         """Return whether the server answers: it may have closed the session in silence, or with a 421 nobody read."""
         try:
-            self._ftp.voidcmd("NOOP")
+            self._directory.ftp.voidcmd("NOOP")
         except ftplib.error_perm:
             return True  # it does not know the command, or allows a drop box none
         except Exception:
@@ -195,14 +118,14 @@ class FtpTransport:
 
     def close(self) -> None:
         """End the session; a server that does not answer is left alone."""
-        _leave(self._ftp)
+        _leave(self._directory.ftp)
 
 
 def _begun(
     destination: Destination, password: str, timeout: float | None, tls: ssl.SSLContext | None, watch: Watch = UNWATCHED
 ) -> tuple[ftplib.FTP, float]:
     """Return a session in the destination's directory, and how long its last answer took in seconds."""
-    ftp = _ReusingTLS(context=tls or tls_context()) if destination.scheme == "ftps" else ftplib.FTP()
+    ftp = ReusingTLS(context=tls or tls_context()) if destination.scheme == "ftps" else ftplib.FTP()
     ftp.encoding = "utf-8"
     try:
         _connect(ftp, destination, timeout, watch)
@@ -258,6 +181,129 @@ def _leave(ftp: ftplib.FTP) -> None:
         ftp.close()
 
 
+class _Directory:
+    """A directory of a server that is asked small things while it gets files: one file at a time on its connection."""
+
+    def __init__(self, label: str, begin: Begin, watch: Watch) -> None:
+        """``begin`` returns a session in the directory, and the time for an answer."""
+        self.label = label
+        self._begin = begin
+        self._use(*begin(watch))
+
+    def _use(self, ftp: ftplib.FTP, round_trip: float) -> None:
+        self.ftp, self._round_trip = ftp, round_trip
+        with told(f"{self.label}: cannot connect", Scope.QUEUE):
+            self._control = FtpControl(ftp)
+
+    def receive(self) -> bool:
+        return self._control.receive()
+
+    async def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
+        with told(f"{self.label}: cannot send {name}"), self._control.data_connection() as connection:
+            self._resume(name, offset)
+            self._control.say(f"STOR {name}")
+            try:
+                sent = self._send(source, connection, name, offset)
+            except (TimeoutError, ArchqError):
+                self._control.give_up()
+                raise
+            except OSError:
+                # A server that refuses, or cannot write, closes the data connection, and says why on the other one.
+                while self._control.reply("12").startswith("1"):
+                    pass
+                raise
+            self._control.reply()
+        if sent >= _CLOSED_LATE:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on in another session while this one cannot answer: vsftpd closes a file after it said that all is there.
+
+        Where closing writes it to the disk (ext4 if it was truncated before, NFS), that takes a second for each
+        gigabyte, and for a large file longer than we wait for an answer.
+        """
+        with contextlib.suppress(Exception):  # who asks next will meet the same
+            self._control.say("NOOP")
+            self._control.flush()
+            if self._answers_soon() or not self._changes_over():
+                self._control.reply()
+
+    def _answers_soon(self) -> bool:
+        assert self.ftp.sock is not None
+        return bool(select.select([self.ftp.sock], [], [], _HESITATION + 3 * self._round_trip)[0])
+
+    def _changes_over(self) -> bool:
+        """Take another session if the server allows one more; return whether it did."""
+        busy = self.ftp
+        try:
+            self._use(*self._begin())
+        except TransferError:
+            return False
+        with contextlib.suppress(Exception):
+            busy.putcmd("QUIT")
+            assert busy.sock is not None
+            send_rest(busy.sock)
+        busy.close()
+        return True
+
+    def _resume(self, name: str, offset: int) -> None:
+        if offset:
+            with self._refusing_restart(name):
+                self._control.reply_to(f"REST {offset}", "3")
+
+    def _send(self, source: BinaryIO, connection: socket.socket, name: str, offset: int) -> int:
+        """Send ``source`` to its end; return how many bytes that were."""
+        self._control.flush()
+        # Who waits to be told to begin waits for most of the time that a small file takes.
+        early, is_all = (0, False) if self._control.is_secure else _begin(source, connection)
+        with self._refusing_restart(name) if offset else contextlib.nullcontext():
+            if self._control.reply("12").startswith("2"):
+                self._control.reply("1")  # some servers first say that the command is all right
+        return early if is_all else early + _send(source, self._control.secured(connection))
+
+    @contextlib.contextmanager
+    def _refusing_restart(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except ftplib.Error as error:
+            if not _refuses_restart(error):
+                raise
+            raise NotPermittedTransferError(f"{self.label}: does not resume {name}: {error}", Scope.QUEUE) from error
+
+    async def size(self, name: str) -> int | None:
+        with told(f"{self.label}: cannot ask the size of {name}"):
+            try:
+                reply = await self._control.ask(f"SIZE {name}")
+            except ftplib.error_perm as error:
+                if _says_absent(error):
+                    return None
+                raise
+            if not reply.startswith("213"):
+                raise NotPermittedTransferError(f"{self.label}: does not tell the size of {name}", Scope.QUEUE)
+            return int(reply[3:])
+
+    async def rename(self, old: str, new: str) -> None:
+        with told(f"{self.label}: cannot rename {old}"):
+            # The second is refused where the first was: nothing was named to be renamed then.
+            found, renamed = self._control.ask(f"RNFR {old}", "3"), self._control.ask(f"RNTO {new}")
+            await found
+            await renamed
+
+    async def remove(self, name: str) -> None:
+        with told(f"{self.label}: cannot remove {name}"):
+            try:
+                await self._control.ask(f"DELE {name}")
+            except ftplib.error_perm as error:
+                if not _says_absent(error) and not await self._is_absent(name):
+                    raise
+
+    async def _is_absent(self, name: str) -> bool:
+        """Ask for the file itself: vsftpd says "Delete operation failed" whatever the reason."""
+        with contextlib.suppress(TransferError):
+            return await self.size(name) is None
+        return False
+
+
 def tls_context(authorities: str | None = None) -> ssl.SSLContext:
     """Return how to speak TLS: 1.2 at least, certificates and names verified.
 
@@ -273,6 +319,23 @@ def _described(connection: socket.socket | None) -> str:
         return ""
     certificate = connection.getpeercert() or {}
     return f"{connection.version()}, certificate valid until {certificate.get('notAfter', 'ever')}"
+
+
+def _begin(source: BinaryIO, connection: socket.socket) -> tuple[int, bool]:
+    """Send what comes first of ``source``, which the system keeps until it is wanted, and close if that was all.
+
+    Return how many bytes that were, and whether it was all.
+    """
+    sent = 0
+    for _ in range(2):
+        block = source.read(_EARLY)
+        if not block:
+            send_rest(connection)
+            connection.close()
+            return sent, True
+        connection.sendall(block)
+        sent += len(block)
+    return sent, False
 
 
 def _send(source: BinaryIO, connection: socket.socket) -> int:

@@ -6,8 +6,8 @@ waits for the next answer, whoever's it is.
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -60,16 +60,17 @@ class Answer(Generic[Result]):
 def run_together(tasks: Sequence[Coroutine[Any, None, Result]], *bring: Callable[[], bool]) -> list[Result | Exception]:
     """Run all ``tasks`` to their ends and return, in their order, what each returned or raised.
 
-    When all of them wait, the first of ``bring`` is called that has answers to bring: each says whether it did.
+    Of those that can go on the first does, so that what was begun is ended.  When all of them wait, the first of
+    ``bring`` is called that has answers to bring: each says whether it did.
     """
     outcomes: list[Result | Exception | None] = [None] * len(tasks)
-    ready, left = deque(range(len(tasks))), len(tasks)
+    ready, left = list(range(len(tasks))), len(tasks)  # a heap
     try:
         while left:
             if not ready and not any(one() for one in bring):
                 raise RuntimeError("a delivery waits for an answer that nobody will bring")
             while ready:
-                number = ready.popleft()
+                number = heappop(ready)
                 try:
                     answer: Answer[Any] = tasks[number].send(None)
                 except StopIteration as end:
@@ -77,7 +78,7 @@ def run_together(tasks: Sequence[Coroutine[Any, None, Result]], *bring: Callable
                 except Exception as error:
                     outcomes[number], left = error, left - 1
                 else:
-                    answer.tell(partial(ready.append, number))
+                    answer.tell(partial(heappush, ready, number))
     finally:
         for task in tasks:
             task.close()

@@ -27,9 +27,9 @@ from archq.shipping import shipper as shipper_module
 from archq.shipping import worker as worker_module
 from archq.shipping.queues import ship_once
 from archq.shipping.schedule import BLOCKED_WAIT, FILE_FIRST_WAIT, FILE_LONGEST_WAIT
-from archq.shipping.shipper import Shipper, after_failure, is_to_be_sent
+from archq.shipping.shipper import Shipper, after_failure, is_to_be_sent, number_that_counts
 from archq.shipping.throttle import Throttle
-from archq.shipping.worker import Failure, Worker
+from archq.shipping.worker import Delivered, Failure, Worker
 from archq.spool import CANCELLED, QUEUED, SENT, RequestId, Spool, Ticket
 from archq.spool.filestate import FileState, Phase
 from archq.spool.queuestate import QueuePhase
@@ -873,6 +873,16 @@ def failed(
     file = instrument.spool.file(QUEUED, instrument.submit(), 1)
     failure = Failure(message="it broke", scope=scope, permanent=permanent)
     return after_failure(replace(file, state=state), failure, NOW, 0.5, rate=rate, maxftp=600.0, altered=altered)
+
+
+def test_of_several_failures_none_counts_whose_fault_they_are_nobody_knows() -> None:
+    file, queue = (Failure(message="it broke", scope=scope, permanent=False) for scope in (Scope.FILE, Scope.QUEUE))
+    sent = Delivered(wire="", name="", part="", tries=1, seconds=0.0)
+    assert number_that_counts([sent, sent]) is None
+    assert number_that_counts([sent, file]) == 1
+    assert number_that_counts([file, sent, file]) is None
+    assert number_that_counts([queue] * 3) == 0
+    assert number_that_counts([sent, file, queue, queue]) == 2
 
 
 def test_a_file_that_failed_waits_longer_each_time_but_not_for_ever(tmp_path: Path) -> None:

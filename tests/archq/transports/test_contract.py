@@ -22,6 +22,7 @@ from archq.transports.base import (
     TemporaryTransferError,
     TransferError,
 )
+from archq.transports.pipeline import run_together
 from tests import places
 from tests.places import ALL, DIRECTORY, DROP_BOX_ONES, FULL_ONES, REAL, Harbour, Place, harbour, password_file
 from tests.requirements import require
@@ -109,6 +110,38 @@ def test_many_files_go_through_one_session(place: Place, session: Transport, nam
     for number in range(5):
         session.put(source(b"%d" % number), f"{name}.{number}")
     assert [content(place, f"{name}.{number}") for number in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_what_is_asked_of_files_side_by_side_is_answered_to_each(place: Place, session: Transport, name: str) -> None:
+    pipeline = session.pipeline()
+
+    async def stored(number: int) -> int | None:
+        await pipeline.put(io.BytesIO(CONTENT[: number * 1000]), f"{name}.{number}")
+        try:
+            return await pipeline.size(f"{name}.{number}")
+        except NotPermittedTransferError:
+            return None
+
+    sizes = run_together([stored(number) for number in range(40)], pipeline.receive)
+    tells = place.name not in THAT_TELL_NO_SIZES
+    assert sizes == [number * 1000 if tells else None for number in range(40)]
+    assert all(content(place, f"{name}.{number}") == CONTENT[: number * 1000] for number in range(40))
+
+
+@of(*FULL_ONES)
+def test_renames_side_by_side_are_each_done_or_refused(place: Place, session: Transport, name: str) -> None:
+    pipeline = session.pipeline()
+
+    async def renamed(number: int) -> None:
+        if number % 3:
+            await pipeline.put(io.BytesIO(b"%d" % number), f"{name}.{number}.part")
+        await pipeline.rename(f"{name}.{number}.part", f"{name}.{number}")
+
+    outcomes = run_together([renamed(number) for number in range(9)], pipeline.receive)
+    assert [isinstance(outcome, PermanentTransferError) for outcome in outcomes] == [True, False, False] * 3
+    assert [content(place, f"{name}.{number}") for number in range(9) if number % 3] == [
+        b"%d" % number for number in range(9) if number % 3
+    ]
 
 
 @of(*THAT_REFUSE_A_TAKEN_NAME)

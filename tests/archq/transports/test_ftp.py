@@ -6,12 +6,14 @@ import contextlib
 import errno
 import io
 import os
+import select
 import threading
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from archq.config import QueueSettings
+from archq.errors import InputOutputError
 from archq.transports import ftp
 from archq.transports.accounts import connect
 from archq.transports.base import (
@@ -21,6 +23,7 @@ from archq.transports.base import (
     TemporaryTransferError,
 )
 from archq.transports.ftp import _send
+from archq.transports.pipeline import run_together
 from tests.servers import lying
 from tests.servers.process import wait_until
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from archq.transports.base import Transport
+    from archq.transports.pipeline import Pipeline
     from tests.servers.lying import Answer
 
 CONTENT = bytes(range(256)) * 40
@@ -70,6 +74,132 @@ def test_the_honest_server_of_these_tests_stores_resumes_and_renames(session: Tr
 def test_a_server_that_does_not_resume_is_said_not_to(session: Transport) -> None:
     with pytest.raises(NotPermittedTransferError, match="does not resume part: "):
         session.put(io.BytesIO(CONTENT), "part", offset=100)
+
+
+def says_nothing_before_it_has_all(session: lying.FtpSession, name: str) -> None:
+    assert session.passive
+    with session.passive, session.passive.accept()[0] as data, session.opened(name) as file:
+        while chunk := data.recv(1 << 16):
+            file.write(chunk)
+    session.say("150 Send it.")
+    session.say("226 Complete.")
+
+
+@answering(STOR=says_nothing_before_it_has_all)
+def test_a_small_file_does_not_wait_to_be_told_to_begin(session: Transport, tmp_path: Path) -> None:
+    session.put(io.BytesIO(CONTENT), "whole")
+    session.put(io.BytesIO(), "empty")
+    assert (tmp_path / "whole").read_bytes() == CONTENT
+    assert (tmp_path / "empty").read_bytes() == b""
+    with pytest.raises(TemporaryTransferError, match="cannot send large: no answer in time"):
+        session.put(io.BytesIO(bytes(40_000)), "large")
+
+
+@answering(STOR="200 All right.\r\n150 Send it.\r\n426 Something ended it.")
+def test_a_server_that_says_more_than_it_should_is_heard_to_the_end(session: Transport) -> None:
+    with pytest.raises(TemporaryTransferError, match=r"cannot send part: the server says 426 Something ended it\."):
+        session.put(io.BytesIO(CONTENT), "part")
+
+
+def refuse_and_close(session: lying.FtpSession, _name: str) -> None:
+    assert session.passive
+    lying.reset_by_peer(session.passive.accept()[0])
+    session.say("553 Not here.")
+
+
+@answering(STOR=refuse_and_close)
+def test_who_is_refused_while_he_sends_hears_why_and_goes_on(session: Transport) -> None:
+    for size in (0, 100, 1_000_000):
+        with pytest.raises(NotPermittedTransferError, match=r"cannot send part: the server says 553 Not here\."):
+            session.put(io.BytesIO(bytes(size)), "part")
+    assert session.size("part") is None
+
+
+def what_comes_first(session: lying.FtpSession, verb: str, argument: str) -> None:
+    """Answer ``verb`` only when another command is there as well, and then that one too."""
+    further, _, rest = session.lines.readline().decode().rstrip("\r\n").partition(" ")
+    lying.HONEST[verb](session, argument)
+    session.answer(further, rest)
+
+
+def with_the_next(verb: str) -> Answer:
+    return lambda session, argument: what_comes_first(session, verb, argument)
+
+
+async def stored(pipeline: Pipeline, name: str) -> int | None:
+    await pipeline.put(io.BytesIO(CONTENT), f".{name}")
+    size = await pipeline.size(f".{name}")
+    await pipeline.rename(f".{name}", name)
+    return size
+
+
+@answering(SIZE=lying.only_first(with_the_next("SIZE"), lying.FtpSession.size), RNFR=with_the_next("RNFR"))
+def test_what_is_asked_of_one_file_goes_out_with_the_next_file(session: Transport, tmp_path: Path) -> None:
+    pipeline = session.pipeline()
+    assert run_together([stored(pipeline, "a"), stored(pipeline, "b")], pipeline.receive) == [len(CONTENT)] * 2
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
+
+
+def test_a_server_that_forgets_what_comes_too_early_is_asked_one_thing_at_a_time(tmp_path: Path) -> None:
+    too_early: list[bool] = []
+
+    def looking(verb: str) -> Answer:
+        def look(session: lying.FtpSession, argument: str) -> None:
+            too_early.append(bool(select.select([session.control], [], [], 0.05)[0]))
+            lying.HONEST[verb](session, argument)
+
+        return look
+
+    greeting = {"CONNECT": "220 Microsoft FTP Service"}
+    with lying.ftp_server(tmp_path, greeting | {verb: looking(verb) for verb in ("SIZE", "RNFR", "PASV")}) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=1))
+        pipeline = session.pipeline()
+        assert run_together([stored(pipeline, "a"), stored(pipeline, "b")], pipeline.receive) == [len(CONTENT)] * 2
+        session.close()
+    assert too_early == [False] * 6
+
+
+@answering(RNFR="550 No such file.", RNTO="503 What?")
+def test_of_a_rename_that_failed_the_reason_is_told(session: Transport) -> None:
+    with pytest.raises(PermanentTransferError, match=r"cannot rename a: the server says 550 No such file\."):
+        session.rename("a", "b")
+    assert session.size("b") is None
+
+
+@answering(STOR=lying.only_first(lying.store_and_hang, lying.FtpSession.stor))
+def test_after_a_reply_that_did_not_come_none_is_taken_for_another(session: Transport) -> None:
+    pipeline = session.pipeline()
+    first, second = run_together([stored(pipeline, "a"), stored(pipeline, "b")], pipeline.receive)
+    assert str(first).endswith("cannot send .a: no answer in time")
+    assert "cannot send .b: " in str(second)
+    with pytest.raises(TemporaryTransferError):
+        session.size(".a")
+
+
+class Unreadable(io.BytesIO):
+    """A copy in the spool on a disk that fails."""
+
+    def read(self, _size: int | None = -1) -> bytes:
+        raise InputOutputError("cannot read the spooled copy")
+
+
+def test_a_copy_that_cannot_be_read_ends_the_session_which_is_out_of_step_then(session: Transport) -> None:
+    with pytest.raises(InputOutputError, match="cannot read the spooled copy"):
+        session.put(Unreadable(), "a")
+    with pytest.raises(TemporaryTransferError, match="cannot send b: the connection was lost: another file was broken"):
+        session.put(io.BytesIO(CONTENT), "b")
+
+
+def test_a_reply_that_is_cut_short_is_none(tmp_path: Path) -> None:
+    def cut_short(session: lying.FtpSession, _name: str) -> None:
+        session.control.sendall(b"213 1")
+        raise lying.EndOfSessionError
+
+    with lying.ftp_server(tmp_path, {"SIZE": cut_short}) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=1))
+        with pytest.raises(TemporaryTransferError, match="cannot ask the size of a: the connection was lost"):
+            session.size("a")
+        session.close()
 
 
 @answering(STOR="451 Local error.")

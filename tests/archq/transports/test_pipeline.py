@@ -70,3 +70,20 @@ def test_nobody_waits_for_an_answer_that_nobody_brings() -> None:
     post = Post()
     with pytest.raises(RuntimeError, match="waits for an answer that nobody will bring"):
         run(asking(post, "a"), lambda: False)
+
+
+def test_what_was_begun_is_ended_before_what_comes_later_goes_on() -> None:
+    post = Post()
+    ended: list[str] = []
+
+    async def noting(name: str, *questions: str) -> None:
+        for question in questions:
+            await post.ask(f"{name}{question}")
+        ended.append(name)
+
+    def bring_all() -> bool:
+        return True in [post.bring() for _ in range(len(post.asked))]
+
+    run_together([noting("a", "1", "2"), noting("b", "1"), noting("c", "1", "2")], bring_all)
+    assert ended == ["b", "a", "c"]
+    assert post.asked == []
