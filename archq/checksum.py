@@ -161,6 +161,8 @@ def _summed_first(source: int, hasher: Hasher, expected: int) -> Generator[memor
     while count := _filled(buffer, source):
         hasher.update(buffer[:count])
         yield buffer[:count]
+        if count == expected < len(buffer):
+            return  # there was room for more, so that this was the end
 
 
 def _summed_beside(source: int, hasher: Hasher, expected: int) -> Generator[memoryview]:

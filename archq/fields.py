@@ -18,6 +18,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTERS_AND_DIGITS = f"{LETTERS}0123456789"
 
 KEY = pattern(r"[a-z0-9][a-z0-9._-]*")
+_MOST_KNOWN = 100  # keys; ours are fewer, and whoever makes up others shall not fill the memory
+_known_keys: set[str] = set()
 _IN_KEYS = "abcdefghijklmnopqrstuvwxyz0123456789._-"
 _NEVER_BARE = pattern(r"[\x00-\x1f\x7f\ud800-\udfff]|\A +| +\Z")
 _ENCODED = pattern(f"%|{_NEVER_BARE.pattern}")
@@ -36,6 +38,17 @@ def consists_of(text: str, characters: str) -> bool:
 def is_key(text: str) -> bool:
     """Say whether ``text`` can be a key, as ``KEY`` does, which takes 5 ms to be ready."""
     return text[:1] not in ("", ".", "_", "-") and not text.strip(_IN_KEYS)
+
+
+def _are_keys(texts: Iterable[str]) -> bool:
+    """Say whether each can be a key; most were asked for before."""
+    if _known_keys.issuperset(texts):
+        return True
+    if not all(map(is_key, texts)):
+        return False
+    if len(_known_keys) < _MOST_KNOWN:
+        _known_keys.update(texts)
+    return True
 
 
 def encode(value: str, *, blanks: bool = False) -> str:
@@ -66,7 +79,7 @@ def format_lines(pairs: Iterable[tuple[str, str]]) -> str:
     text = "".join([f"{key}={value}\n" for key, value in pairs])
     # One look at everything is enough for most: without a blank behind a "=" or at a line's end, none is an outer one.
     plain = "".join([value for _key, value in pairs]).isprintable() and "%" not in text
-    if plain and "= " not in text and " \n" not in text and all(is_key(key) for key, _value in pairs):
+    if plain and "= " not in text and " \n" not in text and _are_keys([key for key, _value in pairs]):
         return text
     return "".join([f"{format_pair(key, value)}\n" for key, value in pairs])
 
@@ -82,7 +95,7 @@ def format_words(pairs: Mapping[str, str]) -> str:
     """Return the pairs on one line, their own blanks encoded; raise MalformedError as :func:`format_pair` does."""
     # One look at all values is enough for most lines, and a sweeper writes many.
     values = "".join(pairs.values())
-    if not values.isprintable() or "%" in values or " " in values or not all(map(is_key, pairs)):
+    if not values.isprintable() or "%" in values or " " in values or not _are_keys(pairs):
         return " ".join(format_pair(key, value, blanks=True) for key, value in pairs.items())
     return " ".join([f"{key}={value}" for key, value in pairs.items()])
 

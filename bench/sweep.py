@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,9 +55,16 @@ class Pool:
     kept: Path
 
     def arrive(self) -> None:
-        """Put a fresh copy of each into the incoming directory, and empty the archive."""
+        """Put a fresh copy of each into an empty incoming directory, for an empty archive.
+
+        What the last turn has left is set aside, not removed, but takes no room: ext4 without a journal looks at each
+        inode that was freed lately before it makes a file, which would charge whoever comes after.
+        """
         for directory in (self.place.incoming, self.place.archive):
-            shutil.rmtree(directory)
+            aside = directory.rename(tempfile.mkdtemp(dir=self.kept.parent))
+            for path, _directories, files in os.walk(aside):
+                for file in files:
+                    os.truncate(os.path.join(path, file), 0)
         self.place.archive.mkdir()
         shutil.copytree(self.kept, self.place.incoming)
         if self.place.uploader is not None:

@@ -161,7 +161,9 @@ class Filer:
     def _filled(self, source: int, target: int, letter: Letter) -> Refusal | None:
         if durable.clone(source, target):
             return self._content(target, letter)
-        return refused_content(letter.control, *copy_and_sum(source, target, letter.control.checksum.algorithm))
+        writing = durable.Writing(target)
+        copied = copy_and_sum(source, target, letter.control.checksum.algorithm, writing.wrote)
+        return refused_content(letter.control, *copied)
 
     def _with_control(self, letter: Letter, plan: Intent, move: Move) -> Intent:
         """Return ``plan`` with its moves; what is swept takes its control file along, as it came."""
