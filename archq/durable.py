@@ -101,6 +101,23 @@ def opened_directory(path: Name, *, directory: int | None = None) -> Iterator[in
         os.close(descriptor)
 
 
+@contextmanager
+def naming(descriptor: int) -> Iterator[None]:
+    """Let an error of what is done with an open file or directory name it."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str | bytes):
+            raise
+        raise at_open_file(error, descriptor) from error
+
+
+def names_in(directory: int) -> list[str]:
+    """Return what lies in an open directory; an error names it."""
+    with naming(directory):
+        return os.listdir(directory)
+
+
 def create(name: Name, mode: int = 0o600, *, directory: int | None = None) -> int:
     """Return a descriptor of a new file that reads and writes; raise FileExistsError if the name is taken.
 

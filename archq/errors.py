@@ -132,7 +132,8 @@ def at_open_file(error: OSError, descriptor: int) -> OSError:
 
 def named(error: OSError, name: str) -> OSError:
     """Return ``error`` with the name of what it is about, which the system leaves out of many."""
-    return error if error.filename is not None else OSError(error.errno, error.strerror, name)
+    has_name = isinstance(error.filename, str | bytes)  # and not a descriptor's number
+    return error if has_name else OSError(error.errno, error.strerror, name)
 
 
 def from_os_error(error: OSError, what: str) -> ArchqError:

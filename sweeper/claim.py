@@ -86,8 +86,9 @@ class WorkPlace:
 
     def now(self) -> int:
         """Return the file server's time, in nanoseconds since 1970: what it stamps on a file touched now."""
-        os.utime(self.descriptor)
-        return os.fstat(self.descriptor).st_mtime_ns
+        with durable.naming(self.descriptor):
+            os.utime(self.descriptor)
+            return os.fstat(self.descriptor).st_mtime_ns
 
     def new_claim(self) -> Claim:
         """Make a claim that holds nothing yet."""
@@ -97,7 +98,7 @@ class WorkPlace:
 
     def take_over_dead(self) -> Iterator[Claim]:
         """Yield the claims whose process has died; each is ours from now on, and nobody else's."""
-        for name in os.listdir(self.descriptor):
+        for name in durable.names_in(self.descriptor):
             if (owner := parse_owner(name)) and self._is_dead(owner):
                 successor = self._next_owner()
                 with contextlib.suppress(FileNotFoundError):  # another one was faster
@@ -109,7 +110,8 @@ class WorkPlace:
     def holds(self, wire: WireName) -> bool:
         """Say whether any claim of this account holds the control file of ``wire`` just now."""
         return any(
-            os.path.lexists(os.path.join(self.path, name, str(wire.control))) for name in os.listdir(self.descriptor)
+            os.path.lexists(os.path.join(self.path, name, str(wire.control)))
+            for name in durable.names_in(self.descriptor)
         )
 
     def _is_dead(self, owner: Owner) -> bool:
@@ -179,7 +181,7 @@ class Claim:
 
     def names(self) -> frozenset[str]:
         """Return all names that lie here."""
-        return frozenset(os.listdir(self.descriptor))
+        return frozenset(durable.names_in(self.descriptor))
 
     def has(self, name: str) -> bool:
         """Say whether ``name`` lies here."""
@@ -208,10 +210,10 @@ class Claim:
 
     def undo_set_aside(self) -> None:
         """Take arrivals out of the directories that were to be moved away, but have not been."""
-        for name in os.listdir(self.descriptor):
+        for name in durable.names_in(self.descriptor):
             if name.endswith(SET_ASIDE):
                 with durable.opened_directory(name, directory=self.descriptor) as aside:
-                    for file in os.listdir(aside):
+                    for file in durable.names_in(aside):
                         if parse_wire_name(file):
                             durable.take(file, source_directory=aside, target_directory=self.descriptor)
                     durable.remove("reason", directory=aside)
@@ -219,14 +221,14 @@ class Claim:
 
     def owing(self) -> list[str]:
         """Return this claim's path, if commands are owed in it: it is then in use until :func:`release` is called."""
-        if not any(name.endswith(OWED) for name in os.listdir(self.descriptor)):
+        if not any(name.endswith(OWED) for name in durable.names_in(self.descriptor)):
             return []
         self._owing = True
         return [os.path.join(self.place.path, self.name)]
 
     def wires(self) -> list[WireName]:
         """Return the arrivals of which something lies here."""
-        found = {wire.data for name in os.listdir(self.descriptor) if (wire := parse_wire_name(name))}
+        found = {wire.data for name in durable.names_in(self.descriptor) if (wire := parse_wire_name(name))}
         return sorted(found)
 
     def remove(self, files: Iterable[WireName]) -> None:
@@ -238,7 +240,7 @@ class Claim:
         now = time.monotonic()
         if now - self._beaten > _BEAT:
             self._beaten = now
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError), durable.naming(self.descriptor):
                 os.utime(self.descriptor)
 
     def sync(self) -> None:

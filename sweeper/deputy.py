@@ -27,7 +27,7 @@ def accounts_with_dead_claims(work: WorkPlace) -> list[pwd.struct_passwd]:
     found = []
     # Not by its path: whoever may write the incoming directory can have put a link in its place meanwhile.
     with durable.opened_directory("..", directory=work.descriptor) as shared:
-        for name in os.listdir(shared):
+        for name in durable.names_in(shared):
             if name.isdecimal() and int(name) != os.geteuid() and _has_dead_claims(shared, name, work.now()):
                 with contextlib.suppress(KeyError):  # no account to become
                     found.append(pwd.getpwuid(int(name)))

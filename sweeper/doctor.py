@@ -84,7 +84,7 @@ def _work(job: Job) -> Iterator[Finding]:
         if apart > CLOCKS_APART:
             told = f"the clock of the file server of {job.incoming} is {format_duration(apart)} from ours"
             yield Finding(told, "let both follow the same time (NTP)")
-        for name in os.listdir(work.descriptor):
+        for name in durable.names_in(work.descriptor):
             if owner := parse_owner(name):
                 state = "dead: the next sweep takes over" if is_dead(owner, 0.0) else "alive"
                 yield Finding(f"a claim of process {owner.pid} on {owner.host} ({state})")

@@ -69,7 +69,7 @@ def run_owed(claim: str) -> list[str]:
     """Run what is owed in the claim at the path ``claim``, one after the other; return what failed, as sentences."""
     failures = []
     with contextlib.suppress(FileNotFoundError), durable.opened_directory(claim) as directory:
-        for name in sorted(name for name in os.listdir(directory) if name.endswith(OWED)):
+        for name in sorted(name for name in durable.names_in(directory) if name.endswith(OWED)):
             if (owed := _read(directory, name)) and (reason := _failure(owed, directory)):
                 failures.append(f"{owed.facts['wire']}: {reason}")
                 _log(owed, reason)

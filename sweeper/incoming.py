@@ -85,17 +85,19 @@ class Incoming:
         What an earlier `sweeper -A` put into dated directories lies one level down.
         """
         rows: list[str] = []
-        for place in ("", *(name for name in os.listdir(self.descriptor) if named_night(name))):
-            rows += self._rows(place, lambda name: wanted(name) and name != PROBE_INSTRUMENT)
+        with durable.naming(self.descriptor):
+            for place in ("", *(name for name in os.listdir(self.descriptor) if named_night(name))):
+                rows += self._rows(place, lambda name: wanted(name) and name != PROBE_INSTRUMENT)
         return Sightings("".join(sorted(rows)))
 
     def probes(self) -> Sightings:
         """Return what `archq doctor` has sent to try the way."""
-        return Sightings("".join(sorted(self._rows("", lambda name: name == PROBE_INSTRUMENT))))
+        with durable.naming(self.descriptor):
+            return Sightings("".join(sorted(self._rows("", lambda name: name == PROBE_INSTRUMENT))))
 
     def unfinished(self, wanted: Callable[[str], bool]) -> Iterator[tuple[WireName, int]]:
         """Yield the uploads under their temporary names, and when each last went on, in nanoseconds since 1970."""
-        with os.scandir(self.descriptor) as entries:
+        with durable.naming(self.descriptor), os.scandir(self.descriptor) as entries:
             for entry in entries:
                 wire = parse_logged_name(entry.name) if entry.name.startswith(".") else None
                 if wire and wanted(wire.instrument):

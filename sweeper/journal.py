@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +110,7 @@ def forget_temporaries(claim: Claim) -> None:
 
 
 def _names(claim: Claim, prefix: str) -> list[str]:
-    numbers = [name.removeprefix(prefix) for name in os.listdir(claim.descriptor) if name.startswith(prefix)]
+    numbers = [name.removeprefix(prefix) for name in durable.names_in(claim.descriptor) if name.startswith(prefix)]
     return [f"{prefix}{number}" for number in sorted(int(text) for text in numbers if text.isdecimal())]
 
 

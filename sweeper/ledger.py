@@ -254,7 +254,7 @@ class Ledger:
 
     def _read_log(self, entry: os.DirEntry[str], start: int) -> None:
         facts = entry.stat(follow_symlinks=False)
-        with _opened(entry) as file:
+        with _opened(entry) as file, durable.naming(file.fileno()):
             if isinstance(file, gzip.GzipFile):
                 with contextlib.suppress(*_BADLY_PACKED):
                     self._remember(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,6 +81,6 @@ def _remove_temporaries(claim: Claim) -> None:
 
 def _remove_named(prefix: str, directory: int) -> None:
     """Remove files durably: they are forgotten then, and nobody would know of those that a power cut brings back."""
-    if names := [name for name in os.listdir(directory) if name.startswith(prefix)]:
+    if names := [name for name in durable.names_in(directory) if name.startswith(prefix)]:
         durable.remove_all(names, directory=directory)
         durable.sync(directory)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.faults.launch import Ended
+    from tests.faults.line import Line
     from tests.faults.scenarios import Scenario, Scene, Stage
     from tests.faults.strace import Call
 
@@ -89,12 +90,16 @@ def _point(
     tally.injected += bool(hit)
     if all(str(line.home) in one or str(line.incoming) in one for one in hit):  # in a second process it may be a pipe
         yield from judged(ended, faults=len(hit))
-        if call in _NAMED and "cannot go on" in ended.errors:
+        if call in _NAMED and _is_vague(ended.errors, line):
             yield f"does not say where: {ended.errors.strip()}"
     yield from invariants.always(line)
     if error in TEMPORARY:
         yield from (f"a temporary error holds {request} for good" for request in invariants.held(line))
     yield from invariants.aftermath(line, scene.program, scene.words)
+
+
+def _is_vague(errors: str, line: Line) -> bool:
+    return "cannot go on" in errors or f"{line.incoming} or " in errors
 
 
 def judged(ended: Ended, *, faults: int = 1) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
 from dataclasses import replace
+
+import pytest
 
 from sweeper.report import Problem, Report
 from sweeper.telling import Told, news_of
@@ -46,6 +49,24 @@ def test_what_began_as_an_event_is_not_told_twice() -> None:
     messages, told = news_of([begun], {}, 0.0, HOUR)
     assert messages == []
     assert news_of([begun], told, HOUR, HOUR)[0] == [f"{FULL.message} (for 60 min now)"]
+
+
+@pytest.mark.parametrize(
+    ("call", "place"), [("listdir", "incoming"), ("scandir", "incoming"), ("utime", "incoming/.archq-work/{uid}")]
+)
+def test_a_directory_that_its_disk_does_not_give_back_is_named(site: Site, monkeypatch, call: str, place: str) -> None:
+    site.arrive(b"content")
+    assert site.sweep("-i", "minicam") == SILENT_SUCCESS
+    where, real = site.root / place.format(uid=os.geteuid()), getattr(os, call)
+
+    def broken(name, *words, **more) -> object:
+        if isinstance(name, int) and os.readlink(f"/proc/self/fd/{name}") == str(where):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)  # of an open directory its number
+        return real(name, *words, **more)
+
+    monkeypatch.setattr(os, call, broken)
+    result = site.sweep("-i", "minicam")
+    assert (result.status, result.errors) == (74, f"sweeper: cannot work in {where}: Input/output error\n")
 
 
 def test_a_disk_that_is_full_all_day_is_told_four_times_and_not_144(site: Site, monkeypatch) -> None:
