@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import mmap
 import multiprocessing
 import os
@@ -104,7 +105,9 @@ class Worker:
         _OUR_ENDS.add(self.pipe)
         child = _Child(spool, settings, throttle, lock, theirs, self._meter)
         self._process = _PROCESSES.Process(target=child.serve, args=(os.getpid(),), daemon=True)
+        gc.freeze()  # in the new process: a collection would write to all that is shared, so that it got a copy of it
         self._process.start()
+        gc.unfreeze()  # in ours: what is in a ring would stay for ever
         theirs.close()
 
     def start(self, jobs: Sequence[Job]) -> None:

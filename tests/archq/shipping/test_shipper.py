@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import hashlib
 import os
 import random
@@ -745,6 +746,14 @@ def test_a_worker_whose_session_is_ended_ends_whatever_others_do(tmp_path: Path)
     wait_for(lambda: not first.is_alive())
     assert second.is_alive()
     second.kill()
+
+
+def test_a_worker_that_is_started_leaves_nothing_that_is_never_collected(tmp_path: Path) -> None:
+    instrument = Instrument.at(tmp_path)
+    before = gc.get_freeze_count()
+    worker = Worker(instrument.spool, instrument.config.queues["archive"], Throttle(None))
+    assert gc.get_freeze_count() == before
+    worker.kill()
 
 
 def test_a_worker_says_goodbye_though_the_lock_cannot_be_closed(tmp_path: Path) -> None:
