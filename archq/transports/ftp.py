@@ -204,6 +204,8 @@ class _Directory:
             self._control.say(f"STOR {name}")
             try:
                 sent = self._send(source, connection, name, offset)
+            except TransferError:
+                raise  # the server has answered: it resumes nothing
             except (TimeoutError, ArchqError):
                 self._control.give_up()
                 raise
@@ -255,10 +257,16 @@ class _Directory:
         """Send ``source`` to its end; return how many bytes that were."""
         self._control.flush()
         # Who waits to be told to begin waits for most of the time that a small file takes.
-        early, is_all = (0, False) if self._control.is_secure else _begin(source, connection)
+        early, is_all, lost = 0, False, None
+        try:
+            early, is_all = (0, False) if self._control.is_secure else _begin(source, connection)
+        except ConnectionError as error:  # by a server that refuses, and says why on the other connection
+            lost = error
         with self._refusing_restart(name) if offset else contextlib.nullcontext():
             if self._control.reply("12").startswith("2"):
                 self._control.reply("1")  # some servers first say that the command is all right
+        if lost:
+            raise lost
         return early if is_all else early + _send(source, self._control.secured(connection))
 
     @contextlib.contextmanager

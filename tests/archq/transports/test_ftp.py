@@ -71,9 +71,10 @@ def test_the_honest_server_of_these_tests_stores_resumes_and_renames(session: Tr
     ],
     indirect=True,
 )
-def test_a_server_that_does_not_resume_is_said_not_to(session: Transport) -> None:
+def test_a_server_that_does_not_resume_is_said_not_to_and_asked_on(session: Transport) -> None:
     with pytest.raises(NotPermittedTransferError, match="does not resume part: "):
         session.put(io.BytesIO(CONTENT), "part", offset=100)
+    assert session.size("part") is None
 
 
 def says_nothing_before_it_has_all(session: lying.FtpSession, name: str) -> None:
@@ -199,6 +200,35 @@ def test_a_reply_that_is_cut_short_is_none(tmp_path: Path) -> None:
         session = connect(QueueSettings(name="archive", url=url, idle=1))
         with pytest.raises(TemporaryTransferError, match="cannot ask the size of a: the connection was lost"):
             session.size("a")
+        session.close()
+
+
+class _SentLate(io.BytesIO):
+    """What is read only when the server has closed the data connection."""
+
+    def __init__(self, closed: threading.Event) -> None:
+        super().__init__(CONTENT)
+        self._closed = closed
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert self._closed.wait(20)
+        return super().read(size)
+
+
+def test_a_server_that_refuses_to_resume_faster_than_a_file_comes_is_understood(tmp_path: Path) -> None:
+    closed = threading.Event()
+
+    def refuse(session: lying.FtpSession, _name: str) -> None:
+        assert session.passive
+        lying.reset_by_peer(session.passive.accept()[0])
+        closed.set()
+        session.say("451 part: Append/Restart not permitted, try again")
+
+    with lying.ftp_server(tmp_path, {"STOR": refuse}) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=20))
+        with pytest.raises(NotPermittedTransferError, match="does not resume part: "):
+            session.put(_SentLate(closed), "part", offset=100)
+        assert session.size("part") is None
         session.close()
 
 
