@@ -31,6 +31,7 @@ FULL_ACCOUNTS: dict[str, Start] = {
     "pureftpd": partial(pureftpd.running, "full"),
     "sshd": partial(sshd.running, "full"),
 }
+WITHOUT_RESTARTS: Start = partial(proftpd.running, "full", restarts=False)
 OVER_TLS: Start = partial(vsftpd.running, "full", tls=True)
 
 
@@ -107,6 +108,11 @@ def proftpd_drop_box(fleet: Fleet) -> RunningServer:
 @pytest.fixture
 def proftpd_full(fleet: Fleet) -> RunningServer:
     return fleet.lend(FULL_ACCOUNTS["proftpd"])
+
+
+@pytest.fixture
+def proftpd_without_restarts(fleet: Fleet) -> RunningServer:
+    return fleet.lend(WITHOUT_RESTARTS)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ ACCOUNTS = {
     "full": """\
 DefaultRoot ~
 AllowOverwrite on
-AllowStoreRestart on
+AllowStoreRestart {restarts}
 AllowRetrieveRestart on
 """,
     "upload-only": """\
@@ -78,8 +78,11 @@ AllowRetrieveRestart on
 
 
 @contextmanager
-def running(kind: Kind, *, host: str = HOST) -> Iterator[RunningServer]:
-    """Serve an account of ``kind`` by ProFTPD; the drop box takes any password."""
+def running(kind: Kind, *, host: str = HOST, restarts: bool = True) -> Iterator[RunningServer]:
+    """Serve an account of ``kind`` by ProFTPD; the drop box takes any password.
+
+    A full one may resume uploads unless ``restarts`` is false, as it is by default there.
+    """
     require_root("ProFTPD")
     user = uploader()
     package = debian.fetched("proftpd-core")
@@ -100,6 +103,7 @@ def running(kind: Kind, *, host: str = HOST) -> Iterator[RunningServer]:
                 home=home,
                 user=user.pw_name,
                 group=user.pw_name,
+                restarts="on" if restarts else "off",
             )
         )
         command = (package.program("usr/sbin/proftpd"), "-n", "-c", str(configuration))

@@ -133,6 +133,15 @@ def test_a_full_account_shows_all_it_can_and_nothing_is_left(full_account: Runni
     assert patient.known_account(full_account.url) == "full"
 
 
+def test_an_account_that_resumes_nothing_may_rename_all_the_same(
+    proftpd_without_restarts: RunningServer, patient: Patient
+) -> None:
+    found = patient.at(proftpd_without_restarts).examined()
+    assert re.match(r"no \(does not resume .*Restart not permitted", found["resume"])
+    assert (found["remove"], found["account"]) == ("ok", "ok (full)")
+    assert list(proftpd_without_restarts.incoming.iterdir()) == []
+
+
 def test_a_drop_box_works_and_what_it_keeps_is_an_arrival_that_sweepers_discard(
     drop_box: RunningServer, patient: Patient
 ) -> None:

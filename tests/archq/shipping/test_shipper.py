@@ -22,7 +22,7 @@ from archq.changes import release
 from archq.control import IncompleteControlFileError, parse_control
 from archq.errors import ExitStatus
 from archq.instants import SECOND
-from archq.names import parse_wire_name
+from archq.names import WireName, parse_wire_name
 from archq.shipping import queuehealth as queuehealth_module
 from archq.shipping import shipper as shipper_module
 from archq.shipping import worker as worker_module
@@ -108,6 +108,22 @@ def test_what_is_queued_arrives_and_its_copies_are_kept(
     kept = [file for one in instrument.spool.requests(SENT) for file in instrument.spool.files(SENT, one)]
     assert [Path(file.data_path).read_bytes() for file in kept] == [b"light" * 100] * 3
     assert {file.state.phase for file in kept} == {Phase.SENT}
+
+
+def test_what_was_cut_off_goes_from_its_beginning_where_nothing_is_resumed(
+    proftpd_without_restarts: RunningServer, tmp_path: Path
+) -> None:
+    place = at_place(tmp_path, real("proftpd", proftpd_without_restarts, tmp_path))
+    request = place.submit_content(LARGE)
+    file = place.spool.file(QUEUED, request, 1)
+    wire = WireName(instrument="minicam", id=file.control.id, attempt=1)
+    part = proftpd_without_restarts.incoming / wire.part
+    part.write_bytes(LARGE[:1_000_000])
+    os.chown(part, proftpd_without_restarts.uid, proftpd_without_restarts.gid)
+    place.spool.record(file, FileState(phase=Phase.WAITING, tries=1))
+    assert place.archq("ship", "--once").stderr == ""
+    assert arrived(proftpd_without_restarts.incoming) == {file.control.id: 1}
+    assert {path.name.split(".")[2] for path in proftpd_without_restarts.incoming.iterdir()} == {"2"}
 
 
 def test_there_may_be_nothing_to_ship(tmp_path: Path) -> None:
