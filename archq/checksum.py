@@ -8,7 +8,7 @@ import sys
 
 from archq.errors import ConfigurationError, MalformedError, TemporaryError, at_open_file
 from archq.fields import LETTERS_AND_DIGITS, consists_of
-from archq.light import dataclass
+from archq.light import dataclass, made_often
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class UnknownAlgorithmError(TemporaryError):
     """A checksum by an algorithm this version does not know; a newer one may."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Checksum:
     """An algorithm's name and a digest in lower-case hexadecimal digits, written ``sha256:9f86…``."""

@@ -68,9 +68,18 @@ class Round:
         self.findings = Findings()
         self._skewed: set[str] = set()  # hosts whose clock is wrong
 
-    def file(self, sightings: Iterable[Sighting], done: Callable[[int], None] = lambda _arrivals: None) -> Findings:
-        """File what is complete; return what was not, and what there is to tell.  ``done`` is called for each batch."""
-        for batch in self._batches(sightings):
+    def file(
+        self,
+        sightings: Iterable[Sighting],
+        done: Callable[[int], None] = lambda _arrivals: None,
+        *,
+        first: int = BATCH_FILES,
+    ) -> Findings:
+        """File what is complete; return what was not, and what there is to tell.  ``done`` is called for each batch.
+
+        The first one has ``first`` arrivals: of processes that begin with as many all but one wait for the logs' lock.
+        """
+        for batch in self._batches(sightings, first):
             self._file(batch)
             done(len(batch))
         return self.findings
@@ -83,16 +92,16 @@ class Round:
     def _report(self) -> Report:
         return self.findings.report
 
-    def _batches(self, sightings: Iterable[Sighting]) -> Iterator[list[Found]]:
+    def _batches(self, sightings: Iterable[Sighting], most: int) -> Iterator[list[Found]]:
         batch: list[Found] = []
         size = 0
         for sighting in sightings:
             if found := self._inspected(sighting):
                 batch.append((sighting, found))
                 size += found.size if isinstance(found, Letter) else 0
-            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            if len(batch) >= most or size >= BATCH_BYTES:
                 yield batch
-                batch, size = [], 0
+                batch, size, most = [], 0, BATCH_FILES
         if batch:
             yield batch
 

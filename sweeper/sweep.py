@@ -26,7 +26,7 @@ from sweeper.planning import rules_of
 from sweeper.processes import call_apart
 from sweeper.recovery import recover
 from sweeper.report import Problem
-from sweeper.round import Findings, Round
+from sweeper.round import BATCH_FILES, Findings, Round
 from sweeper.tree import Forest, Tree
 
 if TYPE_CHECKING:
@@ -172,19 +172,22 @@ def _filed(
     findings = Findings()
     # The first one tells for all how far they are: they have as much to do, and there is one terminal.
     shares = [workers, *[0] * (workers - 1)]
+    firsts = [BATCH_FILES * number // workers for number in range(workers, 0, -1)]
     parts = [
-        partial(_filed_apart, sweeper, part, returned, now, share)
-        for part, share in zip(arrivals.parts(workers), shares, strict=True)
+        partial(_filed_apart, sweeper, part, returned, now, share, first)
+        for part, share, first in zip(arrivals.parts(workers), shares, firsts, strict=True)
     ]
     for part in call_apart(parts):
         findings.add(part)
     return findings
 
 
-def _filed_apart(parent: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int, share: int) -> Findings:
+def _filed_apart(
+    parent: Sweeper, arrivals: Sightings, returned: frozenset[WireName], now: int, share: int, first: int
+) -> Findings:
     """File a part of the arrivals in this process, with descriptors, a claim and a memory of its own.
 
-    Show how far it is as if ``share`` processes were as far, or nothing for 0.
+    Show how far it is as if ``share`` processes were as far, or nothing for 0; ``first`` are in its first batch.
     """
     shown = (
         console.progress("filing", len(arrivals) * share, "arrivals")
@@ -192,7 +195,7 @@ def _filed_apart(parent: Sweeper, arrivals: Sightings, returned: frozenset[WireN
         else contextlib.nullcontext(lambda _count: None)
     )
     with Sweeper(parent.job, log_by_line=parent.log_by_line) as sweeper, shown as done:
-        findings = Round(sweeper, returned, now).file(arrivals, lambda count: done(count * share))
+        findings = Round(sweeper, returned, now).file(arrivals, lambda count: done(count * share), first=first)
     _run_hooks(findings)  # here, so that there are as many at once as there are processes
     return findings
 
