@@ -73,6 +73,16 @@ def test_a_file_that_somebody_has_open_for_writing_is_copied(ours: Site) -> None
     assert ours.archived() == {FILED: b"content"}
 
 
+def test_the_disk_begins_with_a_large_file_while_it_is_copied(ours: Site, monkeypatch) -> None:
+    content, begun, begin = os.urandom(20_000_000), [0], durable.begin_writing
+    monkeypatch.setattr(durable, "begin_writing", lambda file, size: begun.append(size) or begin(file, size))
+    with data_of(ours, ours.arrive(content)).open("r+b"):
+        assert ours.sweep("-i", "minicam") == SILENT_SUCCESS
+    assert ours.archived() == {FILED: content}
+    assert sum(begun) > len(content) // 2
+    assert max(begun) < len(content) // 2
+
+
 def test_a_file_that_is_opened_for_writing_while_it_is_summed_is_copied(ours: Site, monkeypatch) -> None:
     control = ours.arrive(b"content")
     arrived = inode(data_of(ours, control))
