@@ -8,10 +8,8 @@ there can be neither looked at nor removed.  Every try is complete in itself, an
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
-import select
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,6 @@ from archq.transports.base import NotPermittedTransferError, TemporaryTransferEr
 from archq.transports.pipeline import Answer, AtOnce, run_together
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Awaitable, Callable, Sequence
     from typing import BinaryIO
 
@@ -89,20 +86,6 @@ class PacedReader(io.RawIOBase):
         self._pace.passed(len(block))
         return block
 
-    def sendfile(self, connection: socket.socket, size: int) -> int:
-        """Send ``size`` bytes or fewer to ``connection``, which the kernel copies; return how many, 0 at the end.
-
-        The connection's time limit holds for as long as nothing moves.
-        """
-        try:
-            count = _sent_some(connection, self._descriptor, self._pace.block(size))
-        except OSError as error:
-            if error.errno == errno.EIO:  # what a connection never says
-                raise _unreadable(self._path, error) from error
-            raise
-        self._pace.passed(count)
-        return count
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to ``offset`` bytes from the beginning."""
         return os.lseek(self._descriptor, offset, whence)
@@ -112,17 +95,6 @@ class PacedReader(io.RawIOBase):
         if not self.closed:
             os.close(self._descriptor)
         super().close()
-
-
-def _sent_some(connection: socket.socket, descriptor: int, size: int) -> int:
-    while True:
-        try:
-            return os.sendfile(connection.fileno(), descriptor, None, size)
-        except BlockingIOError:
-            limit, room = connection.gettimeout(), select.poll()
-            room.register(connection, select.POLLOUT)
-            if not room.poll(None if limit is None else limit * 1000):
-                raise TimeoutError from None
 
 
 def _is_kept(mtime: int, there: int) -> bool:

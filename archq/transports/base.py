@@ -83,7 +83,7 @@ class Transport(Protocol):
     label: str  # for messages; never holds a password
 
     def put(self, source: BinaryIO, name: str, *, offset: int = 0) -> None:
-        """Send ``source`` from where it stands to its end, to ``name``; one with a method ``sendfile`` may be asked to.
+        """Send ``source`` from where it stands to its end, to ``name``.
 
         At ``offset`` 0 the file is made new: where the protocol can tell, a name that is taken is refused and its
         content untouched; FTP servers may refuse, replace or rename.  At another offset the file is there with at least

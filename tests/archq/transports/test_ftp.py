@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
-import os
 import select
 import threading
 from typing import TYPE_CHECKING, Self
@@ -28,7 +26,6 @@ from tests.servers import lying
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -411,28 +408,6 @@ def test_a_session_that_can_never_begin_blocks_the_queue(
     ):
         connect(QueueSettings(name="archive", url=url, idle=1))
     assert caught.value.scope is Scope.QUEUE
-
-
-class Unmappable(io.BytesIO):
-    """A file on a filesystem from which the kernel does not copy, as it finds out sooner or later."""
-
-    def __init__(self, sent_before: int) -> None:
-        super().__init__(CONTENT)
-        self.left = sent_before
-
-    def sendfile(self, connection: socket.socket, _size: int) -> int:
-        if not self.left:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        block = self.read(self.left)
-        self.left = 0
-        connection.sendall(block)
-        return len(block)
-
-
-@pytest.mark.parametrize("sent_before", [0, 100])
-def test_what_the_kernel_cannot_copy_is_read(session: Transport, tmp_path: Path, sent_before: int) -> None:
-    session.put(Unmappable(sent_before), "whole")
-    assert (tmp_path / "whole").read_bytes() == CONTENT
 
 
 def test_a_link_that_takes_little_at_a_time_takes_all(tmp_path: Path) -> None:
