@@ -58,7 +58,7 @@ ROOM_KNOWN_FOR = 60.0  # seconds after which one more connection is tried
 HORIZON = 10_000  # files that are due, from which on the rest of the queue is left on the disk for now
 GLANCES = 1000  # requests of that rest, of which it is looked between two deliveries whether they are urgent
 USUAL_PRIORITY = 50
-CONNECTING = 0.25  # seconds between two new connections: one costs as much as hundreds of small files
+CONNECTING = 0.25  # seconds between two new connections at most: one may cost as much as hundreds of small files
 _EVER = 1 << 63  # nanoseconds since 1970: after every next try
 ROOM_FOR_RECORDS = 1 << 20  # bytes
 RESCAN_EVERY = 60.0  # seconds: a wake-up may be lost, the spool itself never is
@@ -71,6 +71,7 @@ class Running:
     candidates: Sequence[Candidate]
     began: float
     maxftp: float
+    connects: bool  # whether a connection had to be made for them
 
     @property
     def size(self) -> int:
@@ -122,6 +123,7 @@ class Shipper:
         self._clock = _clock()
         self._together = 1  # how many small files one connection gets at a time
         self._connected = -CONNECTING  # time.monotonic when the last worker was started
+        self._connecting = CONNECTING  # seconds between two new connections: twice what one was seen to need
 
     def ship_once(self) -> ExitStatus:
         """Try every queued file once; return done, some failed, or why the destination does not work."""
@@ -350,7 +352,7 @@ class Shipper:
 
     def _connects_in(self) -> float:
         """Return the seconds until one more connection may be begun, beside those that there are."""
-        return self._connected + CONNECTING - time.monotonic() if self._running else 0.0
+        return self._connected + self._connecting - time.monotonic() if self._running else 0.0
 
     def _may_probe(self) -> bool:
         if self._once:
@@ -385,8 +387,8 @@ class Shipper:
         limits = (tickets[candidate.request].maxftp for candidate in candidates)
         each = (self._settings.maxftp if limit is None else limit for limit in limits)
         maxftp = min((limit for limit in each if limit), default=0.0)
-        worker = self._given(candidates)
-        self._running[worker] = Running(candidates=candidates, began=time.monotonic(), maxftp=maxftp)
+        connects, worker = not self._idle, self._given(candidates)
+        self._running[worker] = Running(candidates=candidates, began=time.monotonic(), maxftp=maxftp, connects=connects)
 
     def _for_one_place(
         self, candidates: Iterable[Candidate], tickets: Mapping[RequestId, Ticket]
@@ -451,9 +453,12 @@ class Shipper:
         elif worker.settings != self._settings:
             worker.retire()  # they were changed meanwhile
         else:
+            taken = time.monotonic() - running.began
             self._idle.append((time.monotonic(), worker))
             if len(results) == self._together:
-                self._together = number_together(self._together, time.monotonic() - running.began)
+                self._together = number_together(self._together, taken)
+            if running.connects:
+                self._connecting = min(CONNECTING, 2 * taken)
         self._settle_together(running.candidates, results)
 
     def _settle_together(self, candidates: Sequence[Candidate], results: Sequence[Delivered | Failure]) -> None:

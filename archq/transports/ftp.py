@@ -16,7 +16,7 @@ from archq.transports.base import UNWATCHED, NotPermittedTransferError, Scope, S
 from archq.transports.faults import told
 from archq.transports.ftpcontrol import FtpControl, ReusingTLS
 from archq.transports.pipeline import run
-from archq.transports.sockets import discard_unsent, look_up, send_rest
+from archq.transports.sockets import discard_unsent, in_time, look_up, send_rest
 
 if TYPE_CHECKING:
     import socket
@@ -265,7 +265,7 @@ class _Directory:
                 self._control.reply("1")  # some servers first say that the command is all right
         if lost:
             raise lost
-        return early if is_all else early + _send(source, self._control.secured(connection))
+        return early if is_all else early + _send(source, self._control.ready(connection))
 
     @contextlib.contextmanager
     def _refusing_restart(self, name: str) -> Iterator[None]:
@@ -339,7 +339,8 @@ def _begin(source: BinaryIO, connection: socket.socket) -> tuple[int, bool]:
             send_rest(connection)
             connection.close()
             return sent, True
-        connection.sendall(block)
+        with in_time():
+            connection.sendall(block)
         sent += len(block)
     return sent, False
 

@@ -7,13 +7,14 @@ connection needs is never among those: some servers refuse PASV where more has c
 from __future__ import annotations
 
 import ftplib
+import os
 import re
 import socket
 import ssl
 from collections import deque
 
 from archq.transports.pipeline import Answer
-from archq.transports.sockets import discard_unsent
+from archq.transports.sockets import discard_unsent, in_time, limit_sending
 
 _RECEIVED = 1 << 12  # bytes
 # Greetings of servers that forget commands which come before they have answered the last: those that lftp knows.
@@ -81,10 +82,18 @@ class FtpControl:
 
     def flush(self) -> None:
         """Send what was said."""
-        said, self._unsent = "".join(self._unsent), []
+        said, self._unsent = "".join(self._unsent).encode(self._ftp.encoding), []
+        assert self._ftp.sock is not None
         if said:
-            assert self._ftp.sock is not None
-            self._ftp.sock.sendall(said.encode(self._ftp.encoding))
+            self._ftp.sock.sendall(said[self._written(said) :])
+
+    def _written(self, said: bytes) -> int:
+        """Return how many bytes the kernel took at once: all, as a rule, and there is no time limit to look after."""
+        assert self._ftp.sock is not None
+        try:
+            return 0 if self.is_secure else os.write(self._ftp.sock.fileno(), said)
+        except BlockingIOError:
+            return 0
 
     def reply(self, expected: str = "2") -> str:
         """Return the next reply; raise it where it says that something went wrong, or is another's."""
@@ -110,7 +119,7 @@ class FtpControl:
         return self.reply(expected)
 
     def data_connection(self) -> socket.socket:
-        """Return a new connection for one file; it is not :meth:`secured` yet."""
+        """Return a new connection for one file, with a limit of the kernel for its beginning; see :meth:`ready`."""
         family = self._ftp.af
         if family == socket.AF_INET:
             port = ftplib.parse227(self.reply_to("PASV"))[1]  # not the address, which may be one behind a gateway
@@ -118,16 +127,18 @@ class FtpControl:
             port = ftplib.parse229(self.reply_to("EPSV"), self._peer)[1]
         connection = socket.socket(family)
         try:
-            connection.settimeout(self._ftp.timeout)
-            connection.connect((self._peer[0], port, *self._peer[2:]))
+            limit_sending(connection, self._ftp.timeout)
+            with in_time():
+                connection.connect((self._peer[0], port, *self._peer[2:]))
             discard_unsent(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def secured(self, connection: socket.socket) -> socket.socket:
-        """Return a data connection for which the server waits as it is used."""
+    def ready(self, connection: socket.socket) -> socket.socket:
+        """Return a data connection for which the server waits as it is used: secured, with the usual time limit."""
+        connection.settimeout(self._ftp.timeout)
         return self._ftp.secured(connection) if isinstance(self._ftp, ReusingTLS) else connection
 
     @property

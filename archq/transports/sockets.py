@@ -7,12 +7,15 @@ import os
 import socket
 import struct
 import termios
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from archq.transports.base import Scope, Stage
 from archq.transports.faults import told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _typeshed import ReadableBuffer
 
     from archq.transports.base import Watch
@@ -33,6 +36,26 @@ def discard_unsent(connection: socket.socket) -> None:
 def send_rest(connection: socket.socket) -> None:
     """Let the kernel send all that is left when the connection is closed: all is well."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SENDING)
+
+
+def limit_sending(connection: socket.socket, limit: float | None) -> None:
+    """Have the kernel end a call that connects or sends and gets nowhere for ``limit`` seconds; see :func:`in_time`.
+
+    A time limit of Python's own costs two more calls of the kernel for each, which count where a file is small.
+    """
+    if limit:
+        seconds, rest = divmod(limit, 1)
+        value = struct.pack("ll", int(seconds), int(rest * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Raise TimeoutError where the limit of :func:`limit_sending` has ended a call."""
+    try:
+        yield
+    except BlockingIOError:
+        raise TimeoutError from None
 
 
 def part_in_order(connection: socket.socket) -> None:

@@ -280,6 +280,29 @@ def test_a_server_that_takes_few_connections_gets_no_more_and_all_files(tmp_path
     assert instrument.spool.requests(QUEUED) == []
 
 
+def test_where_connecting_takes_no_time_several_connections_are_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipper_module, "CONNECTING", 3600.0)
+    greeted: list[lying.FtpSession] = []
+    stored: list[str] = []
+
+    def greet(session: lying.FtpSession, _argument: str) -> None:
+        greeted.append(session)
+        session.say("220 Hello.")
+
+    def store(session: lying.FtpSession, name: str) -> None:
+        stored.append(name)
+        (a_moment_later if len(stored) > 2 else lying.FtpSession.stor)(session, name)
+
+    answers: dict[str, Answer] = {"CONNECT": greet, "STOR": store}
+    with at_lying_server(tmp_path, answers, 'account = "upload-only"', "connections = 3") as instrument:
+        instrument.submit(*(f"img{number:04}.fits" for number in range(30)))
+        assert shipped(instrument.spool, instrument) == (ExitStatus.DONE, [])
+    assert len(greeted) == 3
+    assert len(arrived(tmp_path / "incoming")) == 30
+
+
 def a_moment_later(session: lying.FtpSession, name: str) -> None:
     session.receive(name, wait=0.05)
     session.say("226 Complete.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from archq.transports.base import UNWATCHED
-from archq.transports.sockets import PromptSocket, connected, part_in_order, send_rest
+from archq.transports.sockets import PromptSocket, connected, in_time, limit_sending, part_in_order, send_rest
 from tests.servers.process import HOST
 
 if TYPE_CHECKING:
@@ -146,3 +146,24 @@ def test_a_session_that_owes_nothing_ends_without_a_reset(pair: tuple[PromptSock
     part_in_order(ours)
     ours.close()
     assert heard(theirs) == 0
+
+
+def test_a_limit_of_the_kernels_ends_what_gets_nowhere(pair: tuple[PromptSocket, socket.socket]) -> None:
+    with socket.create_connection(pair[1].getsockname()[:2]) as ours:
+        limit_sending(ours, 0.1)
+        with pytest.raises(TimeoutError), in_time():
+            send_for_ever(ours)
+
+
+def test_a_limit_of_the_kernels_ends_a_connection_that_does_not_come_about() -> None:
+    with socket.create_server((HOST, 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+
+        def connect_until_the_server_takes_no_more() -> NoReturn:
+            while True:
+                connection = waiting.enter_context(socket.socket())
+                limit_sending(connection, 0.1)
+                with in_time():
+                    connection.connect(server.getsockname())
+
+        with pytest.raises(TimeoutError):
+            connect_until_the_server_takes_no_more()
