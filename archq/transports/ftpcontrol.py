@@ -84,14 +84,14 @@ class FtpControl:
         """Send what was said."""
         said, self._unsent = "".join(self._unsent).encode(self._ftp.encoding), []
         assert self._ftp.sock is not None
-        if said:
-            self._ftp.sock.sendall(said[self._written(said) :])
+        if rest := said[self._written(said) :]:
+            self._ftp.sock.sendall(rest)
 
     def _written(self, said: bytes) -> int:
         """Return how many bytes the kernel took at once: all, as a rule, and there is no time limit to look after."""
         assert self._ftp.sock is not None
         try:
-            return 0 if self.is_secure else os.write(self._ftp.sock.fileno(), said)
+            return 0 if self.is_secure or not said else os.write(self._ftp.sock.fileno(), said)
         except BlockingIOError:
             return 0
 
