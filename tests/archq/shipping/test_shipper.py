@@ -39,6 +39,7 @@ from archq.transports.base import Scope
 from tests.archq.instrument import Instrument
 from tests.places import Place, real
 from tests.servers import lying
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -293,7 +294,9 @@ def test_where_connecting_takes_no_time_several_connections_are_made_at_once(
 
     def store(session: lying.FtpSession, name: str) -> None:
         stored.append(name)
-        (a_moment_later if len(stored) > 2 else lying.FtpSession.stor)(session, name)
+        if len(stored) > 2:
+            wait_until(lambda: len(greeted) == 3, "all connections are made")
+        session.stor(name)
 
     answers: dict[str, Answer] = {"CONNECT": greet, "STOR": store}
     with at_lying_server(tmp_path, answers, 'account = "upload-only"', "connections = 3") as instrument:
