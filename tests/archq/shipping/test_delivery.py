@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -192,10 +193,11 @@ def make(directory: Path) -> Path:
 
 
 class CutAfter(Pace):
-    """The link breaks after so many bytes."""
+    """The link breaks after so many bytes, and not before ``may_break`` has returned."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, may_break: Callable[[], object]) -> None:
         self.most = most
+        self.may_break = may_break
         self.moved = 0
 
     def block(self, size: int) -> int:
@@ -204,6 +206,7 @@ class CutAfter(Pace):
     def passed(self, count: int) -> None:
         self.moved += count
         if self.moved > self.most:
+            self.may_break()
             raise TemporaryTransferError("unplugged")
 
 
@@ -215,12 +218,22 @@ class Counting(Pace):
 
 
 def cut(spooled: Spooled, place: Place) -> None:
-    session = place.connect()
+    before, session = stored(place), place.connect()
+    # A server that sees the connection reset may not look at what it has received.
+    pace = CutAfter(len(CONTENT) // 2, lambda: wait_until(lambda: stored(place) > before, "the server writes"))
     with pytest.raises(TemporaryTransferError, match=r"^unplugged$"):
-        spooled.deliver(session, may_rename=place.is_full, pace=CutAfter(len(CONTENT) // 2))
-    # The server may still have to write what it has received, and would not if it first saw the connection reset.
+        spooled.deliver(session, may_rename=place.is_full, pace=pace)
     wait_until(lambda: any(part.stat().st_size for part in parts(spooled, place)), "a part of it is there")
     session.close()
+
+
+def stored(place: Place) -> int:
+    """Return the bytes that the server has written, under whatever name."""
+    size = 0
+    for path in place.incoming.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was renamed just now
+            size += path.stat().st_size
+    return size
 
 
 def parts(spooled: Spooled, place: Place) -> list[Path]:
