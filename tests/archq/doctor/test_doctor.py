@@ -536,24 +536,22 @@ def test_what_cannot_be_removed_is_left_as_a_complete_probe(tmp_path: Path) -> N
     assert_is_discarded(tmp_path)
 
 
-def test_an_account_that_is_refused_to_resume_may_do_all_that_renaming_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "account", "said"),
+    [
+        (RefusesToResume, "full", "does not resume"),
+        (ResumesAtTheBeginning, "upload-only", f": says {len(CONTENT)} bytes, {2 * len(CONTENT)} were sent"),
+        (StartsAgain, "upload-only", "cannot resume"),
+    ],
+    ids=["is refused it", "does it wrongly", "fails"],
+)
+def test_an_account_that_does_not_resume_may_rename_if_only_it_is_refused(
+    tmp_path: Path, kind: type[FileTransport], account: str, said: str
+) -> None:
     notes = Notes()
-    assert Probe(RefusesToResume(str(tmp_path)), notes).account() == "full"
-    assert notes.steps["resume"] == "no: does not resume"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_account_that_resumes_wrongly_is_treated_as_one_that_only_uploads(tmp_path: Path) -> None:
-    notes = Notes()
-    assert Probe(ResumesAtTheBeginning(str(tmp_path)), notes).account() == "upload-only"
-    assert notes.steps["resume"].endswith(f": says {len(CONTENT)} bytes, {2 * len(CONTENT)} were sent")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_account_that_fails_to_resume_is_treated_as_one_that_only_uploads(tmp_path: Path) -> None:
-    notes = Notes()
-    assert Probe(StartsAgain(str(tmp_path)), notes).account() == "upload-only"
-    assert notes.steps["resume"] == "no: cannot resume"
+    assert Probe(kind(str(tmp_path)), notes).account() == account
+    assert notes.steps["resume"].startswith("no: ")
+    assert notes.steps["resume"].endswith(said)
     assert list(tmp_path.iterdir()) == []
 
 

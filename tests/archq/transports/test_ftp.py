@@ -272,6 +272,26 @@ def test_what_a_server_has_not_taken_in_time_never_comes(tmp_path: Path) -> None
     assert came[-1] == "a reset"
 
 
+def test_what_a_failed_session_has_still_to_ask_never_comes(tmp_path: Path) -> None:
+    ends: list[str] = []
+
+    def listen_on(server: lying.FtpSession, _name: str) -> None:
+        try:
+            server.lines.read()
+            ends.append("the end")
+        except ConnectionResetError:
+            ends.append("a reset")
+        raise lying.EndOfSessionError
+
+    with lying.ftp_server(tmp_path, {"STOR": listen_on}) as url:
+        session = connect(QueueSettings(name="archive", url=url, idle=1))
+        with pytest.raises(TemporaryTransferError, match="cannot send part: no answer in time"):
+            session.put(io.BytesIO(CONTENT), "part")
+        session.close()
+        wait_until(lambda: bool(ends), "the server has heard the end")
+    assert ends == ["a reset"]
+
+
 class Closing:
     """A server that says that all is there, and then is busy closing the file until it is let go."""
 
